@@ -1,0 +1,43 @@
+#include "autograd/accumulate.h"
+
+#include "ops/ops.h"
+
+namespace lamina {
+
+AccumulateGrad::AccumulateGrad(Tensor leaf) : Node("AccumulateGrad"), leaf_(std::move(leaf)) {
+  outputs().push_back({leaf_.sizes(), leaf_.dtype(), leaf_.device(), {}, false, nullptr});
+}
+
+AccumulateGrad::~AccumulateGrad() {
+  Record& r = *record_of(leaf_);
+  const std::lock_guard lock(r.mutex);
+  if (r.accumulator == this) r.accumulator = nullptr;
+}
+
+Ptr<Node> AccumulateGrad::of(const Tensor& leaf) {
+  Record& r = ensure_record(leaf);
+  const std::lock_guard lock(r.mutex);
+  if (r.accumulator && r.accumulator->try_retain()) return Ptr<Node>::adopt(r.accumulator);
+  auto node = make<AccumulateGrad>(leaf);
+  r.accumulator = node.get();
+  return node;
+}
+
+void AccumulateGrad::backward(Backward& b) {
+  Tensor g = b.take_grad();
+  if (!g.defined()) return;
+  Record& r = *record_of(leaf_);
+  const std::lock_guard lock(r.mutex);
+  if (!r.grad.defined()) {
+    // A gradient that nobody else holds becomes the leaf's own.
+    const bool ours = g.impl()->ref_count() == 1 && g.storage().ref_count() == 1;
+    r.grad = grad_enabled() || (ours && g.contiguous()) ? std::move(g) : ops::clone(g);
+    if (!grad_enabled()) r.grad.impl()->requires_grad = false;
+  } else if (grad_enabled()) {
+    r.grad = ops::add(r.grad, g);
+  } else {
+    ops::binary_(BinaryOp::add, r.grad, g);
+  }
+}
+
+}  // namespace lamina

@@ -1,0 +1,228 @@
+// CONTRACT 1: what a device does.
+//
+// A device implements this table over whole tensors. It knows buffers and layout: blocking,
+// threads or thread blocks, strides, casts. It does not know gradients (ops do) nor Python.
+//
+// The caller (an op) has checked dtypes, devices and sizes, allocated every output, and passes
+// operands that live on the device. Unless a line says otherwise, operands may have any strides;
+// "rows" means contiguous. A device that lacks an entry leaves it null; `device_api` turns that
+// into one clear error.
+#pragma once
+
+#include <span>
+
+#include "core/device.h"
+#include "core/random.h"
+#include "core/tensor.h"
+#include "pointwise.h"
+
+namespace lamina {
+
+// Where and in which order a call runs.
+struct Ctx {
+  Device device;
+  void* stream = nullptr;  // cudaStream_t; unused on the CPU
+};
+
+struct Params {
+  double a = 0;
+  double b = 0;
+};
+
+enum class ReduceOp : uint8_t { Sum, Prod, Max, Min, Any, All };
+enum class Activation : uint8_t { None, Relu, Tanh, Sigmoid, Gelu };
+
+// c = act(alpha * a b + beta * c + bias), batched over the leading dimension.
+struct GemmArgs {
+  TensorRef c;     // [B, M, N], last dimension contiguous, not overlapping a or b
+  TensorRef a;     // [B, M, K]; a batch stride of 0 broadcasts; a transpose is a pair of strides
+  TensorRef b;     // [B, K, N]
+  TensorRef bias;  // [N] contiguous, or undefined
+  double alpha = 1;
+  double beta = 0;  // 0 means that c is never read, NaN or not
+  Activation act = Activation::None;
+};
+
+// Normalisation of x [N, C, S] (rows) over N and S, one group a channel.
+struct BatchNormArgs {
+  TensorRef x, y;          // [N, C, S]
+  TensorRef weight, bias;  // [C] or undefined
+  TensorRef mean, invstd;  // [C]; written in training, read otherwise
+  TensorRef running_mean,
+      running_var;  // [C] or undefined; updated in training, with unbiased variance
+  double momentum = 0.1;
+  double eps = 1e-5;
+  bool training = true;  // false: mean and invstd are given
+};
+
+struct BatchNormBackwardArgs {
+  TensorRef x, dy;           // [N, C, S]
+  TensorRef weight;          // [C] or undefined
+  TensorRef mean, invstd;    // [C]
+  TensorRef dx;              // [N, C, S] or undefined when not needed
+  TensorRef dweight, dbias;  // [C] or undefined
+  bool training = true;
+};
+
+// Softmax over the middle dimension of x [outer, n, inner] (rows).
+struct SoftmaxArgs {
+  TensorRef x, y;
+  bool log = false;
+};
+struct SoftmaxBackwardArgs {
+  TensorRef y, dy, dx;  // y is the forward's output
+  bool log = false;
+};
+
+// Cross-entropy of logits [N, C] (rows) against class indices, one fused pass.
+struct CrossEntropyArgs {
+  TensorRef logits;      // [N, C]
+  TensorRef target;      // [N] int64; already checked to lie in [0, C) or equal ignore_index
+  TensorRef weight;      // [C] or undefined
+  TensorRef loss;        // [N]: weighted and smoothed, 0 where ignored
+  TensorRef row_weight;  // [N]: weight[target], 0 where ignored; the divisor of a mean
+  TensorRef logsumexp;   // [N], kept for backward
+  int64_t ignore_index = -100;
+  double label_smoothing = 0;
+};
+struct CrossEntropyBackwardArgs {
+  TensorRef logits, target, weight, logsumexp;
+  TensorRef grad;     // [N]: dL/dloss of each row (a stride of 0 is common)
+  TensorRef dlogits;  // [N, C]
+  int64_t ignore_index = -100;
+  double label_smoothing = 0;
+};
+
+// Filling with random numbers: element i (logical, row-major) depends on the stream and i alone.
+enum class Distribution : uint8_t {
+  Uniform,    // [a, b)
+  Normal,     // mean a, standard deviation b
+  Integer,    // int64 in [a, b)
+  Bernoulli,  // 1 with probability a
+};
+
+// Optimizer updates, in place, one call for many parameters. All tensors of an entry are rows of
+// the same size and dtype (float32 or float64).
+struct SgdTensors {
+  TensorRef param, grad, momentum;  // momentum undefined when there is none
+  bool first;                       // the momentum buffer starts as the gradient
+};
+struct SgdArgs {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize;
+};
+struct AdamTensors {
+  TensorRef param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq;  // the last undefined without AMSGrad
+  int64_t step;                                                // counted from 1, this one included
+};
+struct AdamArgs {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled;  // AdamW: decay the weights, not the gradient
+  bool maximize;
+};
+struct RmspropTensors {
+  TensorRef param, grad, square_avg, momentum, grad_avg;  // the last two may be undefined
+};
+struct RmspropArgs {
+  double lr, alpha, eps, weight_decay, momentum;
+  bool maximize;
+};
+
+struct DeviceApi {
+  const char* name;
+
+  // -- memory ------------------------------------------------------------------------------------
+  // dst = src, any pair of dtypes (C++ conversion; NaN -> integer is 0), any strides, src
+  // broadcasts.
+  void (*copy)(Ctx&, const TensorRef& dst, const TensorRef& src);
+  void (*fill)(Ctx&, const TensorRef& dst, double value);  // integers: exact up to 2^53
+  void (*arange)(Ctx&, const TensorRef& dst, double start, double step);  // rows
+  // To or from memory of the host; both contiguous, same dtype and size. The CPU's is memcpy.
+  void (*to_host)(Ctx&, void* host, const TensorRef& src);
+  void (*from_host)(Ctx&, const TensorRef& dst, const void* host);
+
+  // -- pointwise ---------------------------------------------------------------------------------
+  // Operands broadcast to dst. They are cast to the compute dtype block by block: dst's for unary
+  // and binary, `compute` for comparisons (dst is bool).
+  void (*unary)(Ctx&, UnaryOp, const TensorRef& dst, const TensorRef& x, Params);
+  void (*unary_backward)(Ctx&, UnaryOp, const TensorRef& dx, const TensorRef& g,
+                         const TensorRef& saved, Params);
+  void (*binary)(Ctx&, BinaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y);
+  void (*compare)(Ctx&, CompareOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
+                  DType compute);
+  // dst = cond ? x : y; cond is bool.
+  void (*where)(Ctx&, const TensorRef& dst, const TensorRef& cond, const TensorRef& x,
+                const TensorRef& y);
+
+  // -- reductions --------------------------------------------------------------------------------
+  // dst has x's rank, with size 1 in the reduced dimensions. Sum and Prod accumulate in dst's dtype
+  // (x is cast block by block), float sums by fixed blocks; Max and Min propagate NaN; Any and All
+  // give bool. An empty Sum is 0, Prod 1, Any false, All true (Max and Min of nothing: never
+  // called).
+  void (*reduce)(Ctx&, ReduceOp, const TensorRef& dst, const TensorRef& x);
+  // Index (int64) of the first maximum or minimum along `dim`; NaN counts as the extreme.
+  void (*arg_reduce)(Ctx&, ReduceOp, const TensorRef& values, const TensorRef& indices,
+                     const TensorRef& x, int dim);
+  // Mean and sum of squared deviations / (n - correction), two passes. dst and mean as for reduce.
+  void (*var)(Ctx&, const TensorRef& dst, const TensorRef& mean, const TensorRef& x,
+              double correction);
+
+  // -- contractions and fused layers -------------------------------------------------------------
+  void (*gemm)(Ctx&, const GemmArgs&);
+  void (*softmax)(Ctx&, const SoftmaxArgs&);
+  void (*softmax_backward)(Ctx&, const SoftmaxBackwardArgs&);
+  void (*cross_entropy)(Ctx&, const CrossEntropyArgs&);
+  void (*cross_entropy_backward)(Ctx&, const CrossEntropyBackwardArgs&);
+  void (*batch_norm)(Ctx&, const BatchNormArgs&);
+  void (*batch_norm_backward)(Ctx&, const BatchNormBackwardArgs&);
+
+  // -- random ------------------------------------------------------------------------------------
+  void (*random)(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);
+  // mask = uniform >= p (bool, rows); y = mask ? x / (1 - p) : 0.
+  void (*dropout)(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x, double p,
+                  const PhiloxStream&);
+
+  // -- indexing ----------------------------------------------------------------------------------
+  // `indices` are int64, broadcast to one shape S, one for each leading dimension of the indexed
+  // tensor, every value checked to lie in [-size, size). Indexed sizes: S + the remaining
+  // dimensions.
+  void (*index_read)(Ctx&, const TensorRef& dst, const TensorRef& src,
+                     std::span<const TensorRef> indices);
+  // dst[indices] = src, or += when accumulating; a destination row has one owner, which goes
+  // through its sources in index order (so the last one wins, and sums have one order).
+  void (*index_write)(Ctx&, const TensorRef& dst, std::span<const TensorRef> indices,
+                      const TensorRef& src, bool accumulate);
+  // Checks that every value lies in [-size, size); returns the first that does not in `bad`.
+  bool (*indices_in_range)(Ctx&, const TensorRef& index, int64_t size, int64_t* bad);
+  // Number of true elements; then their indices, row-major, as [count, rank] int64 (rows).
+  int64_t (*count_nonzero)(Ctx&, const TensorRef& x);
+  void (*nonzero)(Ctx&, const TensorRef& dst, const TensorRef& x);
+
+  // -- optimizers --------------------------------------------------------------------------------
+  void (*sgd)(Ctx&, std::span<const SgdTensors>, const SgdArgs&);
+  void (*adam)(Ctx&, std::span<const AdamTensors>, const AdamArgs&);
+  void (*rmsprop)(Ctx&, std::span<const RmspropTensors>, const RmspropArgs&);
+};
+
+extern const DeviceApi kCpuApi;
+
+// The table of a kind of device; null until it is there. CUDA registers itself when it is built in.
+const DeviceApi* device_api(DeviceKind kind);
+void register_device_api(DeviceKind kind, const DeviceApi* api);
+
+// Calls one entry, or says that the device has no such kernel:
+//
+//   call<&DeviceApi::gemm>(device, "matmul", args);
+template <auto Entry, class... Args>
+decltype(auto) call(Device device, const char* op, Args&&... args) {
+  const DeviceApi* api = device_api(device.kind);
+  check<RuntimeError>(api != nullptr, op,
+                      ": this build of lamina has no CUDA; reinstall it with "
+                      "-C cmake.define.LAMINA_CUDA=ON");
+  check<NotImplementedError>(api->*Entry != nullptr, op, ": no kernel for it on ", device,
+                             " yet; move the tensors with .cpu()");
+  Ctx ctx{device};
+  return (api->*Entry)(ctx, std::forward<Args>(args)...);
+}
+
+}  // namespace lamina

@@ -1,0 +1,42 @@
+// Checks and small helpers that the ops share.
+#pragma once
+
+#include <limits>
+
+#include "ops/ops.h"
+
+namespace lamina::ops {
+
+// A number made from Python may meet a tensor on any device; two real tensors must share theirs.
+inline bool movable(const Tensor& t) { return t.rank() == 0 && t.device().is_cpu(); }
+inline Device common_device(const Tensor& x, const Tensor& y) {
+  return x.device().is_cpu() ? y.device() : x.device();
+}
+// A number follows the tensors it meets.
+inline Tensor at(const Tensor& t, Device device) {
+  return t.device() == device ? t : to(t, device);
+}
+void check_same_device(const char* op, const Tensor& x, const Tensor& y);
+void check_floating(const char* op, const char* what, const Tensor& x);
+void check_integer_power(BinaryOp op, DType dtype, const Tensor& exponent);
+
+// The history of a tensor whose every element was overwritten by constants: it had a gradient, so
+// it keeps one, which is zero. Undefined when nothing is recorded.
+Tensor overwritten(const char* op, const Tensor& self);
+
+// Sizes given by a caller, with -1 worked out and the number of elements checked.
+Dims resolve_sizes(const char* op, const Tensor& x, IntList sizes);
+// x with other sizes, as a view; undefined where that needs a copy.
+Tensor try_view(const Tensor& x, const Dims& sizes);
+
+// Dims given by a caller, wrapped, unique, as a mask over x's dimensions; all when empty.
+struct DimSet {
+  bool has[kMaxRank] = {};
+  int64_t count = 1;  // elements in the reduced dimensions
+  Dims dims;          // the reduced ones, ascending
+  Dims keep;          // x's sizes with 1 in the reduced dimensions
+  Dims squeezed;      // without them
+};
+DimSet dim_set(const char* op, const Tensor& x, IntList dims);
+
+}  // namespace lamina::ops

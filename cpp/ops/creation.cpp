@@ -1,0 +1,93 @@
+#include "ops/common.h"
+
+namespace lamina::ops {
+namespace {
+
+DType g_default_dtype = DType::Float32;
+
+}  // namespace
+
+DType default_dtype() { return g_default_dtype; }
+
+void set_default_dtype(DType dtype) {
+  check<TypeError>(dtype == DType::Float32 || dtype == DType::Float64,
+                   "set_default_dtype: must be float32 or float64, got ", dtype);
+  g_default_dtype = dtype;
+}
+
+Tensor full(const Dims& sizes, Scalar value, DType dtype, Device device) {
+  Tensor out = empty(sizes, dtype, device);
+  fill_(out, value);
+  return out;
+}
+
+Tensor zeros(const Dims& sizes, DType dtype, Device device) {
+  return full(sizes, Scalar(0), dtype, device);
+}
+Tensor ones(const Dims& sizes, DType dtype, Device device) {
+  return full(sizes, Scalar(1), dtype, device);
+}
+Tensor empty_like(const Tensor& x, std::optional<DType> dtype) {
+  return empty(x.sizes(), dtype.value_or(x.dtype()), x.device());
+}
+Tensor zeros_like(const Tensor& x, std::optional<DType> dtype) {
+  return zeros(x.sizes(), dtype.value_or(x.dtype()), x.device());
+}
+Tensor ones_like(const Tensor& x, std::optional<DType> dtype) {
+  return ones(x.sizes(), dtype.value_or(x.dtype()), x.device());
+}
+
+Tensor scalar(Scalar value, Device device) {
+  // On the CPU whatever the device of its future partner: ops move it there.
+  const DType dtype = value.kind == Scalar::Kind::Bool  ? DType::Bool
+                      : value.kind == Scalar::Kind::Int ? DType::Int64
+                                                        : DType::Float64;
+  Tensor out = empty({}, dtype);
+  if (dtype == DType::Float64)
+    *out.as<double>() = value.d;
+  else if (dtype == DType::Int64)
+    *out.as<int64_t>() = value.i;
+  else
+    *out.as<bool>() = value.i != 0;
+  out.impl()->wrapped_number = true;
+  return at(out, device);
+}
+
+Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
+  check<ValueError>(step.d != 0, "arange: step must not be 0");
+  const bool integral = start.kind != Scalar::Kind::Float && end.kind != Scalar::Kind::Float &&
+                        step.kind != Scalar::Kind::Float;
+  check<ValueError>(std::isfinite(start.d) && std::isfinite(end.d) && std::isfinite(step.d),
+                    "arange: start, end and step must be finite, got ", start.d, ", ", end.d, ", ",
+                    step.d);
+  double count;
+  if (integral) {
+    const int64_t span = end.i - start.i;
+    count = static_cast<double>(span / step.i + (span % step.i != 0 && (span > 0) == (step.i > 0)));
+  } else {
+    count = std::ceil((end.d - start.d) / step.d);
+  }
+  check<ValueError>(count >= 0, "arange: step ", step.d, " does not lead from ", start.d, " to ",
+                    end.d);
+  check<MemoryError>(count < 1e18, "arange: ", count, " elements are more than memory can hold");
+  Tensor out = empty({static_cast<int64_t>(count)}, dtype, device);
+  call<&DeviceApi::arange>(device, "arange", out, start.d, step.d);
+  return out;
+}
+
+Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device) {
+  check<ValueError>(steps >= 0, "linspace: steps must be at least 0, got ", steps);
+  const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0.0;
+  Tensor out = empty({steps}, DType::Float64, device);
+  call<&DeviceApi::arange>(device, "linspace", out, start, step);
+  if (steps > 1) fill_(select(out, 0, steps - 1), Scalar(end));  // without the rounding of steps
+  return to(out, dtype);
+}
+
+Tensor eye(int64_t n, int64_t m, DType dtype, Device device) {
+  Tensor out = zeros({n, m}, dtype, device);
+  fill_(diagonal(out, 0, 0, 1), Scalar(1));
+  return out;
+}
+
+}  // namespace lamina::ops

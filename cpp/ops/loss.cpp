@@ -1,0 +1,230 @@
+// Losses. None of them broadcasts its target: a size mismatch is nearly always a mistake.
+#include "ops/common.h"
+
+namespace lamina::ops {
+namespace {
+
+Tensor reduced(const Tensor& loss, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::Mean:
+      return mean(loss);
+    case Reduction::Sum:
+      return sum(loss);
+    default:
+      return loss;
+  }
+}
+
+void check_same_sizes(const char* op, const Tensor& x, const Tensor& target) {
+  check<ValueError>(x.sizes() == target.sizes(), op,
+                    ": input and target must have the same sizes (a loss does not broadcast)",
+                    line("input", x), line("target", target));
+}
+
+void check_classes(const char* op, const Tensor& target, int64_t classes, int64_t ignore_index) {
+  if (!target.device().is_cpu()) return;
+  const auto* p = target.as<int64_t>();
+  for (int64_t i = 0; i < target.numel(); ++i)
+    check<IndexError>((p[i] >= 0 && p[i] < classes) || p[i] == ignore_index, op, ": target ", p[i],
+                      " at position ", i, " is out of range for ", classes, " classes");
+}
+
+// [N, C, d...] -> [N d..., C], a recorded view or copy.
+Tensor classes_last(const Tensor& x) {
+  if (x.rank() == 1) return view(contiguous(x), Dims{1, x.size(0)});
+  if (x.rank() == 2) return x;
+  Dims order{0};
+  for (int i = 2; i < x.rank(); ++i) order.push_back(i);
+  order.push_back(1);
+  return reshape(permute(x, order), Dims{x.numel() / std::max<int64_t>(x.size(1), 1), x.size(1)});
+}
+
+struct ClassTargets {
+  Tensor logits;  // [N, C]
+  Tensor target;  // [N]
+  Dims sizes;     // of the unreduced loss
+};
+
+ClassTargets class_targets(const char* op, const Tensor& x, const Tensor& target,
+                           const Tensor& weight, int64_t ignore_index) {
+  check_floating(op, "input", x);
+  check<ValueError>(x.rank() >= 1, op, ": the input needs a dimension of classes",
+                    line("input", x));
+  check<TypeError>(is_integral(target.dtype()), op, ": class targets must be int64, got ",
+                   target.dtype(), line("target", target));
+  const int class_dim = x.rank() == 1 ? 0 : 1;
+  Dims expected = x.sizes();
+  expected.erase(class_dim);
+  check<ValueError>(target.sizes() == expected, op, ": class targets must have sizes ", expected,
+                    " for this input", line("input", x), line("target", target.sizes()));
+  const int64_t classes = x.size(class_dim);
+  if (weight.defined()) {
+    check<ValueError>(weight.rank() == 1 && weight.size(0) == classes, op,
+                      ": weight must have one entry for each of the ", classes, " classes",
+                      line("weight", weight));
+    check<TypeError>(weight.dtype() == x.dtype(), op, ": weight must have the input's dtype ",
+                     x.dtype(), ", got ", weight.dtype());
+  }
+  const Tensor labels = contiguous(flatten(to(detach(target), DType::Int64)));
+  check_classes(op, labels, classes, ignore_index);
+  return {classes_last(x), labels, expected};
+}
+
+// d loss_i / d logits, built from ops so that it has a gradient of its own.
+Tensor cross_entropy_gradient(const Tensor& logits, const Tensor& target, const Tensor& weight,
+                              int64_t ignore_index, double smoothing, const Tensor& row_grad) {
+  const int64_t classes = logits.size(1);
+  const Device device = logits.device();
+  const Tensor labels = unsqueeze(target, 1);
+  const Tensor each = arange(Scalar(0), Scalar(classes), Scalar(1), DType::Int64, device);
+  const Tensor w = weight.defined() ? weight : ones({classes}, logits.dtype(), device);
+  Tensor wanted = mul(to(eq(each, labels), logits.dtype()), w);  // w[y] at y
+  wanted = add(mul(wanted, scalar(1 - smoothing)),
+               mul(w, scalar(smoothing / static_cast<double>(classes))));
+  const Tensor live = to(ne(labels, scalar(ignore_index)), logits.dtype());
+  const int64_t dim = 1;
+  const Tensor total = sum(wanted, std::span(&dim, 1), true);
+  const Tensor difference = sub(mul(softmax(logits, 1), total), wanted);
+  return mul(mul(difference, live), unsqueeze(row_grad, 1));
+}
+
+Tensor index_cross_entropy(const Tensor& x, const Tensor& target_, const Tensor& weight_,
+                           int64_t ignore_index, Reduction reduction, double smoothing) {
+  const ClassTargets in = class_targets("cross_entropy", x, target_, weight_, ignore_index);
+  const Tensor logits = contiguous(in.logits);
+  const Tensor weight = weight_.defined() ? contiguous(detach(weight_)) : Tensor();
+  const int64_t n = logits.size(0);
+  const auto row = [&] { return empty({n}, logits.dtype(), logits.device()); };
+  Tensor loss = row(), row_weight = row(), logsumexp = row();
+  CrossEntropyArgs args;
+  args.logits = logits;
+  args.target = in.target;
+  if (weight.defined()) args.weight = weight;
+  args.loss = loss;
+  args.row_weight = row_weight;
+  args.logsumexp = logsumexp;
+  args.ignore_index = ignore_index;
+  args.label_smoothing = smoothing;
+  call<&DeviceApi::cross_entropy>(logits.device(), "cross_entropy", args);
+
+  Tensor out, divisor;
+  {
+    const GradMode off(false);
+    if (reduction == Reduction::None) {
+      out = view(loss, in.sizes);
+    } else {
+      out = sum(loss);
+      if (reduction == Reduction::Mean) {
+        divisor = sum(row_weight);
+        out = div(out, divisor);
+      }
+    }
+    out = alias(out);
+  }
+  if (recording(logits))
+    record("cross_entropy", {out}, {logits},
+           [logits = Saved::input(logits), target = Saved::input(in.target),
+            weight = weight.defined() ? Saved::input(weight) : Saved(),
+            logsumexp = Saved::input(logsumexp),
+            divisor = divisor.defined() ? Saved::input(divisor) : Saved(), n, ignore_index,
+            smoothing](Backward& b) {
+             const Tensor l = b(logits);
+             Tensor g = b.grad();
+             if (divisor.defined()) g = div(g, b(divisor));
+             g = g.rank() == 0 ? expand(g, Dims{n}) : reshape(g, Dims{n});
+             if (grad_enabled()) {
+               b.set(0,
+                     cross_entropy_gradient(l, b(target), b(weight), ignore_index, smoothing, g));
+               return;
+             }
+             Tensor dlogits = empty_like(l);
+             CrossEntropyBackwardArgs back;
+             const Tensor t_ = b(target), w = b(weight), lse = b(logsumexp);
+             back.logits = l;
+             back.target = t_;
+             if (w.defined()) back.weight = w;
+             back.logsumexp = lse;
+             back.grad = g;
+             back.dlogits = dlogits;
+             back.ignore_index = ignore_index;
+             back.label_smoothing = smoothing;
+             call<&DeviceApi::cross_entropy_backward>(l.device(), "cross_entropy", back);
+             b.set(0, dlogits);
+           });
+  return out;
+}
+
+// Against probabilities: -sum_c w[c] t[c] log p[c].
+Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight,
+                          Reduction reduction, double smoothing) {
+  check_same_sizes("cross_entropy", x, target);
+  const int class_dim = x.rank() == 1 ? 0 : 1;
+  const int64_t classes = x.size(class_dim);
+  Tensor t_ = target;
+  if (smoothing > 0)
+    t_ = add(mul(t_, scalar(1 - smoothing)), scalar(smoothing / static_cast<double>(classes)));
+  Tensor terms = mul(log_softmax(x, class_dim), t_);
+  if (weight.defined()) {
+    Dims sizes = Dims::filled(x.rank(), 1);
+    sizes[class_dim] = classes;
+    terms = mul(terms, view(weight, sizes));
+  }
+  const int64_t dim = class_dim;
+  const Tensor loss = neg(sum(terms, std::span(&dim, 1)));
+  return reduced(loss, reduction);
+}
+
+}  // namespace
+
+Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight,
+                     int64_t ignore_index, Reduction reduction, double label_smoothing) {
+  check<ValueError>(label_smoothing >= 0 && label_smoothing <= 1,
+                    "cross_entropy: label_smoothing must lie in [0, 1], got ", label_smoothing);
+  if (is_floating(target.dtype()))
+    return soft_cross_entropy(x, target, weight, reduction, label_smoothing);
+  return index_cross_entropy(x, target, weight, ignore_index, reduction, label_smoothing);
+}
+
+Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, int64_t ignore_index,
+                Reduction reduction) {
+  const ClassTargets in = class_targets("nll_loss", x, target, weight, ignore_index);
+  const Tensor live = ne(in.target, scalar(ignore_index));
+  const Tensor labels = where(live, in.target, scalar(0));
+  const int64_t n = in.logits.size(0);
+  const Tensor rows = arange(Scalar(0), Scalar(n), Scalar(1), DType::Int64, x.device());
+  const Tensor at_[] = {rows, labels};
+  const Tensor w = mul(
+      weight.defined() ? index(weight, std::span(&labels, 1)) : ones({n}, x.dtype(), x.device()),
+      live);
+  // where() and not a product: an ignored row may hold an infinity.
+  const Tensor loss = neg(where(live, mul(index(in.logits, at_), w), scalar(0.0)));
+  if (reduction == Reduction::None) return view(loss, in.sizes);
+  return reduction == Reduction::Sum ? sum(loss) : div(sum(loss), sum(w));
+}
+
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  check_same_sizes("mse_loss", x, target);
+  return reduced(square(sub(x, target)), reduction);
+}
+
+Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  check_same_sizes("l1_loss", x, target);
+  return reduced(abs(sub(x, target)), reduction);
+}
+
+Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target, const Tensor& weight,
+                                        const Tensor& pos_weight, Reduction reduction) {
+  const char* op = "binary_cross_entropy_with_logits";
+  check_floating(op, "input", x);
+  check_floating(op, "target", target);
+  check_same_sizes(op, x, target);
+  // (1 - t) x + (1 + (pos - 1) t) log(1 + exp(-x)): no overflow at either end.
+  Tensor tail = softplus(neg(x));
+  if (pos_weight.defined())
+    tail = mul(tail, add(mul(sub(pos_weight, scalar(1)), target), scalar(1)));
+  Tensor loss = add(mul(sub(scalar(1), target), x), tail);
+  if (weight.defined()) loss = mul(loss, weight);
+  return reduced(loss, reduction);
+}
+
+}  // namespace lamina::ops

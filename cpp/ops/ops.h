@@ -1,0 +1,183 @@
+// Every op, one documented line each. An op checks what arrives, allocates, calls the device, and
+// records one Node; its file holds forward and backward side by side. Names and meanings are
+// PyTorch's.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "autograd/autograd.h"
+#include "core/random.h"
+#include "core/tensor.h"
+#include "device.h"
+#include "ops/scalar.h"
+
+namespace lamina::ops {
+
+using IntList = std::span<const int64_t>;
+
+// -- creation (creation.cpp) -------------------------------------------------------------------
+Tensor full(const Dims& sizes, Scalar value, DType dtype, Device device = {});
+Tensor zeros(const Dims& sizes, DType dtype, Device device = {});
+Tensor ones(const Dims& sizes, DType dtype, Device device = {});
+Tensor empty_like(const Tensor& x, std::optional<DType> dtype = {});  // contiguous
+Tensor zeros_like(const Tensor& x, std::optional<DType> dtype = {});
+Tensor ones_like(const Tensor& x, std::optional<DType> dtype = {});
+Tensor scalar(Scalar value, Device device = {});  // 0-d, a wrapped number: joins promotion as one
+Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device = {});
+Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device = {});
+Tensor eye(int64_t n, int64_t m, DType dtype, Device device = {});
+DType default_dtype();
+void set_default_dtype(DType dtype);
+
+// -- random (random.cpp): Philox; element i depends on the seed, the call and i alone -----------
+Tensor rand(const Dims& sizes, DType dtype, Device device = {});
+Tensor randn(const Dims& sizes, DType dtype, Device device = {});
+Tensor randint(int64_t low, int64_t high, const Dims& sizes, DType dtype, Device device = {});
+Tensor randperm(int64_t n, Device device = {});
+void uniform_(const Tensor& self, double from, double to);
+void normal_(const Tensor& self, double mean, double std);
+void bernoulli_(const Tensor& self, double p);
+Tensor dropout(const Tensor& x, double p, bool training);
+
+// -- pointwise (pointwise.cpp): the rows of pointwise.h ------------------------------------------
+Tensor unary(UnaryOp op, const Tensor& x, Params params = {});
+Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y);
+Tensor compare(CompareOp op, const Tensor& x, const Tensor& y);  // bool
+#define LAMINA_DECLARE_OP(name, ...) \
+  inline Tensor name(const Tensor& x) { return unary(UnaryOp::name, x); }
+LAMINA_UNARY_ROWS(LAMINA_DECLARE_OP)
+#undef LAMINA_DECLARE_OP
+#define LAMINA_DECLARE_OP(name, ...) \
+  inline Tensor name(const Tensor& x, const Tensor& y) { return binary(BinaryOp::name, x, y); }
+LAMINA_BINARY_ROWS(LAMINA_DECLARE_OP)
+#undef LAMINA_DECLARE_OP
+#define LAMINA_DECLARE_OP(name, ...) \
+  inline Tensor name(const Tensor& x, const Tensor& y) { return compare(CompareOp::name, x, y); }
+LAMINA_COMPARE_ROWS(LAMINA_DECLARE_OP)
+#undef LAMINA_DECLARE_OP
+Tensor leaky_relu(const Tensor& x, double negative_slope);
+Tensor where(const Tensor& cond, const Tensor& x, const Tensor& y);
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);  // either may be undefined
+Tensor logical_not(const Tensor& x);
+Tensor logical_and(const Tensor& x, const Tensor& y);
+Tensor logical_or(const Tensor& x, const Tensor& y);
+Tensor isnan(const Tensor& x);
+Tensor isinf(const Tensor& x);
+Tensor isfinite(const Tensor& x);
+Tensor to(const Tensor& x, DType dtype);  // x itself when nothing changes
+Tensor to(const Tensor& x, Device device);
+DType result_type(const Tensor& x, const Tensor& y);  // PyTorch's promotion
+
+// -- in place and into a given output (inplace.cpp) ----------------------------------------------
+void unary_(UnaryOp op, const Tensor& self, Params params = {});
+void binary_(BinaryOp op, const Tensor& self, const Tensor& other);
+void copy_(const Tensor& self, const Tensor& src);  // broadcasts and casts
+void fill_(const Tensor& self, Scalar value);
+void masked_fill_(const Tensor& self, const Tensor& mask, Scalar value);
+void unary_out(UnaryOp op, const Tensor& out, const Tensor& x, Params params = {});
+void binary_out(BinaryOp op, const Tensor& out, const Tensor& x, const Tensor& y);
+
+// -- reductions (reduce.cpp); no dims means all of them ------------------------------------------
+Tensor sum(const Tensor& x, IntList dims = {}, bool keepdim = false,
+           std::optional<DType> dtype = {});
+Tensor mean(const Tensor& x, IntList dims = {}, bool keepdim = false,
+            std::optional<DType> dtype = {});
+Tensor prod(const Tensor& x, IntList dims = {}, bool keepdim = false,
+            std::optional<DType> dtype = {});
+std::pair<Tensor, Tensor> var_mean(const Tensor& x, IntList dims = {}, double correction = 1,
+                                   bool keepdim = false);
+Tensor var(const Tensor& x, IntList dims = {}, double correction = 1, bool keepdim = false);
+Tensor std(const Tensor& x, IntList dims = {}, double correction = 1, bool keepdim = false);
+Tensor amax(const Tensor& x, IntList dims = {}, bool keepdim = false);  // ties share the gradient
+Tensor amin(const Tensor& x, IntList dims = {}, bool keepdim = false);
+std::pair<Tensor, Tensor> max(const Tensor& x, int64_t dim, bool keepdim = false);  // and indices
+std::pair<Tensor, Tensor> min(const Tensor& x, int64_t dim, bool keepdim = false);
+Tensor argmax(const Tensor& x, std::optional<int64_t> dim = {}, bool keepdim = false);
+Tensor argmin(const Tensor& x, std::optional<int64_t> dim = {}, bool keepdim = false);
+Tensor any(const Tensor& x, IntList dims = {}, bool keepdim = false);
+Tensor all(const Tensor& x, IntList dims = {}, bool keepdim = false);
+Tensor sum_to(const Tensor& x, IntList sizes);  // undoes a broadcast: sums x down to `sizes`
+
+// -- views (view.cpp): share memory --------------------------------------------------------------
+Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64_t offset);
+// What `base` is after `view` of it was overwritten by `written`: history only, no memory moves.
+Tensor copy_slices(const Tensor& base, const Tensor& view, const Tensor& written);
+Tensor view(const Tensor& x, IntList sizes);  // one size may be -1; refuses what needs a copy
+Tensor alias_view(const Tensor& x);
+Tensor permute(const Tensor& x, IntList dims);
+Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1);
+Tensor t(const Tensor& x);                      // 2-d and below
+Tensor mT(const Tensor& x);                     // last two dimensions
+Tensor expand(const Tensor& x, IntList sizes);  // -1 keeps a size
+Tensor squeeze(const Tensor& x, std::optional<int64_t> dim = {});
+Tensor unsqueeze(const Tensor& x, int64_t dim);
+Tensor select(const Tensor& x, int64_t dim, int64_t index);
+Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t end, int64_t step = 1);
+Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim0, int64_t dim1);
+std::vector<Tensor> unbind(const Tensor& x, int64_t dim = 0);
+std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t dim = 0);
+std::vector<Tensor> split(const Tensor& x, IntList sizes, int64_t dim);
+std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t dim = 0);
+
+// -- shape with copies (shape.cpp) ---------------------------------------------------------------
+Tensor reshape(const Tensor& x, IntList sizes);  // a view where possible
+Tensor flatten(const Tensor& x, int64_t start = 0, int64_t end = -1);
+Tensor contiguous(const Tensor& x);
+Tensor clone(const Tensor& x);
+Tensor cat(std::span<const Tensor> tensors, int64_t dim = 0);
+Tensor stack(std::span<const Tensor> tensors, int64_t dim = 0);
+
+// -- indexing (index.cpp) ------------------------------------------------------------------------
+// Integer or bool tensors for the leading dimensions; an undefined entry keeps its dimension whole.
+Tensor index(const Tensor& x, std::span<const Tensor> indices);
+void index_put_(const Tensor& self, std::span<const Tensor> indices, const Tensor& values,
+                bool accumulate = false);
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);
+Tensor gather_rows(const Tensor& x, const Tensor& index);  // x[index], one batch of a data set
+Tensor masked_select(const Tensor& x, const Tensor& mask);
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+Tensor nonzero(const Tensor& x);  // [count, rank] int64
+
+// -- products (matmul.cpp) -----------------------------------------------------------------------
+Tensor matmul(const Tensor& a, const Tensor& b);  // NumPy's rules: 1-d, 2-d, batched, broadcasting
+Tensor mm(const Tensor& a, const Tensor& b);
+Tensor bmm(const Tensor& a, const Tensor& b);
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});  // x W^T + b
+
+// -- layers and losses (softmax.cpp, loss.cpp, norm.cpp)
+// -------------------------------------------
+enum class Reduction : uint8_t { None, Mean, Sum };
+Tensor softmax(const Tensor& x, int64_t dim);
+Tensor log_softmax(const Tensor& x, int64_t dim);
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& weight = {},
+                     int64_t ignore_index = -100, Reduction reduction = Reduction::Mean,
+                     double label_smoothing = 0);
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const Tensor& weight = {},
+                int64_t ignore_index = -100, Reduction reduction = Reduction::Mean);
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::Mean);
+Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::Mean);
+Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
+                                        const Tensor& weight = {}, const Tensor& pos_weight = {},
+                                        Reduction reduction = Reduction::Mean);
+// x [N, C] or [N, C, ...]; running statistics are updated in training and may be undefined then.
+Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                  const Tensor& weight, const Tensor& bias, bool training, double momentum,
+                  double eps);
+
+// -- optimizers (optim.cpp): one call a step; parameters without gradient are skipped
+// ----------------
+struct OptimizerStep {
+  std::span<const Tensor> params;
+  std::span<const Tensor> state[3];  // aligned with params; empty where the method has none
+  Tensor steps;                      // int64, one entry a parameter, counted up here
+};
+void sgd_step(const OptimizerStep& s, const SgdArgs& args);    // state: momentum
+void adam_step(const OptimizerStep& s, const AdamArgs& args);  // exp_avg, exp_avg_sq, max of it
+void rmsprop_step(const OptimizerStep& s,
+                  const RmspropArgs& args);  // square_avg, momentum, grad_avg
+void zero_grad(std::span<const Tensor> params, bool set_to_none);
+
+}  // namespace lamina::ops

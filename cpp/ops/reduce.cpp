@@ -1,0 +1,197 @@
+// Reductions, with their gradients.
+#include "ops/common.h"
+
+namespace lamina::ops {
+namespace {
+
+Tensor shaped(const Tensor& kept, const DimSet& set, bool keepdim) {
+  return keepdim ? kept : alias(kept, set.squeezed, contiguous_strides(set.squeezed), 0);
+}
+
+// A gradient of the reduced shape, as a view that broadcasts against the input again.
+Tensor unreduced(const Tensor& g, const Dims& keep) { return view(contiguous(g), keep); }
+
+Tensor reduce(const char* name, ReduceOp op, const Tensor& x, const DimSet& set, bool keepdim,
+              DType dtype) {
+  Tensor out = empty(set.keep, dtype, x.device());
+  call<&DeviceApi::reduce>(x.device(), name, op, out, x);
+  return shaped(out, set, keepdim);
+}
+
+DType sum_dtype(const Tensor& x, std::optional<DType> dtype) {
+  return dtype.value_or(is_floating(x.dtype()) ? x.dtype() : DType::Int64);
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dtype) {
+  const DimSet set = dim_set("sum", x, dims);
+  Tensor y = reduce("sum", ReduceOp::Sum, x, set, keepdim, sum_dtype(x, dtype));
+  if (recording(x) && is_floating(y.dtype()))
+    record("sum", {y}, {x}, [keep = set.keep, sizes = x.sizes(), from = x.dtype()](Backward& b) {
+      b.set(0, to(expand(unreduced(b.grad(), keep), sizes), from));
+    });
+  return y;
+}
+
+Tensor mean(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dtype) {
+  check<TypeError>(is_floating(dtype.value_or(x.dtype())), "mean: needs a floating dtype, got ",
+                   x.dtype(), "; pass dtype=float32 or convert the input");
+  const DimSet set = dim_set("mean", x, dims);
+  const Tensor total = sum(x, dims, keepdim, dtype);
+  return mul(total, scalar(1.0 / static_cast<double>(set.count)));
+}
+
+Tensor prod(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dtype) {
+  const DimSet set = dim_set("prod", x, dims);
+  Tensor y = reduce("prod", ReduceOp::Prod, x, set, keepdim, sum_dtype(x, dtype));
+  if (recording(x))
+    record("prod", {y}, {x}, [x = Saved::input(x), set](Backward& b) {
+      // The product of the others, element by element, is exact at zeros too: with one zero
+      // only that element gets a gradient, with two nobody does.
+      const Tensor in = b(x);
+      const Tensor zero = eq(in, scalar(0));
+      const Tensor zeros_in = sum(zero, set.dims, true);
+      const Tensor others = prod(where(zero, ones_like(in), in), set.dims, true);
+      const Tensor own = where(zero, others, div(others, where(zero, ones_like(in), in)));
+      const Tensor alone = eq(zeros_in, to(zero, DType::Int64));
+      const Tensor nothing = scalar(0.0);
+      b.set(0, mul(unreduced(b.grad(), set.keep), where(alone, own, nothing)));
+    });
+  return y;
+}
+
+std::pair<Tensor, Tensor> var_mean(const Tensor& x, IntList dims, double correction, bool keepdim) {
+  check_floating("var", "input", x);
+  const DimSet set = dim_set("var", x, dims);
+  Tensor v = empty(set.keep, x.dtype(), x.device());
+  Tensor m = empty(set.keep, x.dtype(), x.device());
+  call<&DeviceApi::var>(x.device(), "var", v, m, x, correction);
+  Tensor variance = shaped(v, set, keepdim);
+  Tensor average = shaped(m, set, keepdim);
+  if (recording(x))
+    record("var_mean", {variance, average}, {x},
+           [x = Saved::input(x), set, correction](Backward& b) {
+             const Tensor in = b(x);
+             const auto n = static_cast<double>(set.count);
+             Tensor dx;
+             if (b.grad(0).defined()) {
+               const Tensor centred = sub(in, mean(in, set.dims, true));
+               const double scale = 2 / std::max(n - correction, 0.0);
+               dx = mul(mul(unreduced(b.grad(0), set.keep), centred), scalar(scale));
+             }
+             if (b.grad(1).defined()) {
+               const Tensor part =
+                   expand(mul(unreduced(b.grad(1), set.keep), scalar(1 / n)), in.sizes());
+               dx = dx.defined() ? add(dx, part) : part;
+             }
+             b.set(0, dx);
+           });
+  return {variance, average};
+}
+
+Tensor var(const Tensor& x, IntList dims, double correction, bool keepdim) {
+  return var_mean(x, dims, correction, keepdim).first;
+}
+
+Tensor std(const Tensor& x, IntList dims, double correction, bool keepdim) {
+  return sqrt(var(x, dims, correction, keepdim));
+}
+
+namespace {
+
+Tensor extreme(const char* name, ReduceOp op, const Tensor& x, IntList dims, bool keepdim) {
+  const DimSet set = dim_set(name, x, dims);
+  check<ValueError>(set.count > 0, name, ": no elements to choose from", line("input", x));
+  Tensor y = reduce(name, op, x, set, keepdim, x.dtype());
+  if (recording(x))
+    record(name, {y}, {x}, [x = Saved::input(x), y = Saved::output(y), set](Backward& b) {
+      const Tensor in = b(x);
+      const Tensor hit = eq(in, unreduced(detach(b(y)), set.keep));
+      const Tensor share =
+          div(unreduced(b.grad(), set.keep), to(sum(hit, set.dims, true), in.dtype()));
+      b.set(0, where(hit, share, scalar(0.0)));
+    });
+  return y;
+}
+
+std::pair<Tensor, Tensor> extreme_at(const char* name, ReduceOp op, const Tensor& x, int64_t dim,
+                                     bool keepdim) {
+  const int d = wrap_dim(name, dim, x.rank());
+  if (x.rank() == 0) {
+    Tensor values = clone(x);
+    return {values, zeros({}, DType::Int64, x.device())};
+  }
+  check<ValueError>(x.size(d) > 0, name, ": dimension ", d, " has no elements to choose from",
+                    line("input", x));
+  const DimSet set = dim_set(name, x, std::span(&dim, 1));
+  Tensor kept_values = empty(set.keep, x.dtype(), x.device());
+  Tensor kept_indices = empty(set.keep, DType::Int64, x.device());
+  call<&DeviceApi::arg_reduce>(x.device(), name, op, kept_values, kept_indices, x, d);
+  Tensor values = shaped(kept_values, set, keepdim);
+  if (recording(x))
+    record(
+        name, {values}, {x},
+        [index = Saved::input(kept_indices), sizes = x.sizes(), keep = set.keep, d](Backward& b) {
+          // One element of each line along d takes the gradient: a comparison of positions.
+          const Device device = b.grad().device();
+          Dims line_sizes = Dims::filled(sizes.rank(), 1);
+          line_sizes[d] = sizes[d];
+          const Tensor positions = view(
+              arange(Scalar(0), Scalar(sizes[d]), Scalar(1), DType::Int64, device), line_sizes);
+          b.set(0, where(eq(positions, b(index)), unreduced(b.grad(), keep), scalar(0.0)));
+        });
+  return {values, shaped(kept_indices, set, keepdim)};
+}
+
+Tensor arg_extreme(const char* name, ReduceOp op, const Tensor& x, std::optional<int64_t> dim,
+                   bool keepdim) {
+  const Tensor source = detach(x);
+  if (dim) return extreme_at(name, op, source, *dim, keepdim).second;
+  const Tensor index = extreme_at(name, op, flatten(source), 0, false).second;
+  return keepdim ? view(index, Dims::filled(x.rank(), 1)) : index;
+}
+
+Tensor truth(const char* name, ReduceOp op, const Tensor& x, IntList dims, bool keepdim) {
+  return reduce(name, op, x, dim_set(name, x, dims), keepdim, DType::Bool);
+}
+
+}  // namespace
+
+Tensor amax(const Tensor& x, IntList dims, bool keepdim) {
+  return extreme("amax", ReduceOp::Max, x, dims, keepdim);
+}
+Tensor amin(const Tensor& x, IntList dims, bool keepdim) {
+  return extreme("amin", ReduceOp::Min, x, dims, keepdim);
+}
+std::pair<Tensor, Tensor> max(const Tensor& x, int64_t dim, bool keepdim) {
+  return extreme_at("max", ReduceOp::Max, x, dim, keepdim);
+}
+std::pair<Tensor, Tensor> min(const Tensor& x, int64_t dim, bool keepdim) {
+  return extreme_at("min", ReduceOp::Min, x, dim, keepdim);
+}
+Tensor argmax(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+  return arg_extreme("argmax", ReduceOp::Max, x, dim, keepdim);
+}
+Tensor argmin(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+  return arg_extreme("argmin", ReduceOp::Min, x, dim, keepdim);
+}
+Tensor any(const Tensor& x, IntList dims, bool keepdim) {
+  return truth("any", ReduceOp::Any, x, dims, keepdim);
+}
+Tensor all(const Tensor& x, IntList dims, bool keepdim) {
+  return truth("all", ReduceOp::All, x, dims, keepdim);
+}
+
+Tensor sum_to(const Tensor& x, IntList sizes) {
+  if (std::equal(x.sizes().begin(), x.sizes().end(), sizes.begin(), sizes.end())) return x;
+  const int lead = x.rank() - static_cast<int>(sizes.size());
+  std::vector<int64_t> dims;
+  for (int i = 0; i < x.rank(); ++i)
+    if (i < lead || (sizes[static_cast<size_t>(i - lead)] == 1 && x.size(i) != 1))
+      dims.push_back(i);
+  if (dims.empty()) return x;
+  return view(contiguous(sum(x, dims, true)), sizes);
+}
+
+}  // namespace lamina::ops
