@@ -69,8 +69,8 @@ enum class Rule : uint8_t {
   ROW(sub,      Number, x - y,             0,       g,              0,       -g)                     \
   ROW(mul,      Any,    x * y,             kY,      g * y,          kX,      g * x)                  \
   ROW(div,      Float,  x / y,             kY,      g / y,          kX | kY, -(g * x) / (y * y))     \
-  ROW(pow,      Any,    pow(x, y),         kX | kY, g * (y * pow(x, y - V(1))),                      \
-                                           kX | kY, g * select(x == V(0), V(0) * y, pow(x, y) * log(x))) \
+  ROW(pow,      Any,    pow(x, y),         kX | kY, select(y == V(0), V(0), g * (y * pow(x, y - V(1)))), \
+                                           kX | kY, select(x == V(0), V(0), g * (pow(x, y) * log(x)))) \
   ROW(maximum,  Any,    maximum(x, y),     kX | kY, select(x == y, g * V(0.5), select(x > y, g, V(0))), \
                                            kX | kY, select(x == y, g * V(0.5), select(y > x, g, V(0)))) \
   ROW(minimum,  Any,    minimum(x, y),     kX | kY, select(x == y, g * V(0.5), select(x < y, g, V(0))), \

@@ -39,7 +39,7 @@ Tensor mean(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dt
                    x.dtype(), "; pass dtype=float32 or convert the input");
   const DimSet set = dim_set("mean", x, dims);
   const Tensor total = sum(x, dims, keepdim, dtype);
-  return mul(total, scalar(1.0 / static_cast<double>(set.count)));
+  return div(total, scalar(static_cast<double>(set.count)));
 }
 
 Tensor prod(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dtype) {
