@@ -54,13 +54,11 @@ enum class Rule : uint8_t {
       g * V(1.1283791670955126) * exp(-(x * x)))                                                     \
   ROW(relu,       Any,    Output, maximum(x, V(0)),                         select(y > V(0), g, V(0))) \
   ROW(leaky_relu, Float,  Input,  select(x > V(0), x, x * a),               select(x > V(0), g, g * a)) \
-  ROW(gelu,       Float,  Input,  gelu(x),                                                           \
-      g * (V(0.5) + V(0.5) * erf(x * V(0.7071067811865476)) +                                        \
-           x * V(0.3989422804014327) * exp(V(-0.5) * x * x)))                                        \
-  ROW(gelu_tanh,  Float,  Input,  gelu_tanh(x),           g * gelu_tanh_derivative(x))               \
+  ROW(gelu,       Float,  Input,  gelu(x),                                  g * gelu_grad(x))        \
+  ROW(gelu_tanh,  Float,  Input,  gelu_tanh(x),                             g * gelu_tanh_grad(x))   \
   ROW(silu,       Float,  Input,  x * sigmoid(x),                                                    \
       g * (sigmoid(x) * (V(1) + x * (V(1) - sigmoid(x)))))                                           \
-  ROW(softplus,   Float,  Input,  maximum(x, V(0)) + log1p(exp(-abs(x))),   g * sigmoid(x))
+  ROW(softplus,   Float,  Input,  softplus(x),                              g * sigmoid(x))
 
 //    name      rule    forward            saves for gx; gx         saves for gy; gy
 // `saves` is the set of operands that the derivative reads: 0, kX, kY or kX | kY.
@@ -133,14 +131,6 @@ constexpr const char* name_of(CompareOp op) { return kCompareNames[static_cast<i
 // Expr for those.
 namespace rows {
 using namespace scalar;  // NOLINT: the rows' vocabulary
-
-// d/dx of 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3).
-template <class V>
-LAMINA_HD V gelu_tanh_derivative(V x) {
-  const V c = V(0.7978845608028654);
-  const V t = tanh(c * (x + V(0.044715) * x * x * x));
-  return V(0.5) * (V(1) + t) + V(0.5) * x * (V(1) - t * t) * c * (V(1) + V(0.134145) * x * x);
-}
 
 #define LAMINA_DEFINE_UNARY(name_, rule_, saves_, forward_, backward_)                             \
   struct name_##_row {                                                                             \

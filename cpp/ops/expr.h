@@ -81,4 +81,17 @@ LAMINA_EXPR_UNARY(sigmoid)
 LAMINA_EXPR_UNARY(erf)
 #undef LAMINA_EXPR_UNARY
 
+// Phi(x) + x phi(x), the normal distribution's functions.
+inline Expr gelu_grad(const Expr& x) {
+  const Expr half(0.5);
+  return half + half * erf(x * Expr(0.7071067811865476)) +
+         x * Expr(0.3989422804014327) * exp(Expr(-0.5) * x * x);
+}
+// Of 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3).
+inline Expr gelu_tanh_grad(const Expr& x) {
+  const Expr one(1), half(0.5), c(0.7978845608028654);
+  const Expr t = tanh(c * (x + Expr(0.044715) * x * x * x));
+  return half * (one + t) + half * x * (one - t * t) * c * (one + Expr(0.134145) * x * x);
+}
+
 }  // namespace lamina::ops

@@ -1,0 +1,153 @@
+#include "bindings/composite.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "bindings/convert.h"
+#include "ops/ops.h"
+
+namespace lamina::bindings {
+
+namespace {
+
+bool holds(const Tensor& condition) { return item("all", ops::all(condition)).i != 0; }
+
+// Rounds the quotient; integers divide in float64 and are exact up to 2^53.
+template <class Round>
+Tensor rounded_quotient(const char* op, const Tensor& x, const Tensor& y, Round round) {
+  const DType type = ops::result_type(x, y);
+  check<TypeError>(type != DType::Bool, op, ": not defined for bool");
+  if (is_floating(type)) return round(ops::div(x, y));
+  check<RuntimeError>(holds(ops::ne(y, ops::scalar(0, y.device()))), op,
+                      ": division of integers by zero");
+  return ops::to(round(ops::div(ops::to(x, DType::Float64), ops::to(y, DType::Float64))), type);
+}
+
+void check_bools(const char* op, const Tensor& x, const Tensor& y) {
+  check<TypeError>(x.dtype() == DType::Bool && y.dtype() == DType::Bool, op,
+                   ": only for bool tensors, got ", x.dtype(), " and ", y.dtype());
+}
+
+}  // namespace
+
+Tensor floor_divide(const Tensor& x, const Tensor& y) {
+  return rounded_quotient("floor_divide", x, y, [](const Tensor& q) { return ops::floor(q); });
+}
+
+Tensor remainder(const Tensor& x, const Tensor& y) {
+  const DType type = ops::result_type(x, y);
+  if (type != DType::Float32) return ops::sub(x, ops::mul(floor_divide(x, y), y));
+  // The quotient of two floats is often rounded up to an integer; in double it hardly ever is.
+  const Tensor wide_y = ops::to(y, DType::Float64);
+  const Tensor wide_x = ops::to(x, DType::Float64);
+  return ops::to(ops::sub(wide_x, ops::mul(floor_divide(wide_x, wide_y), wide_y)), type);
+}
+
+Tensor divide(const Tensor& x, const Tensor& y, const char* mode) {
+  if (!mode) return ops::div(x, y);
+  if (std::strcmp(mode, "floor") == 0) return floor_divide(x, y);
+  check<ValueError>(std::strcmp(mode, "trunc") == 0,
+                    "div: rounding_mode must be None, 'floor' or 'trunc', got '", mode, "'");
+  return rounded_quotient("div", x, y, [](const Tensor& q) { return ops::trunc(q); });
+}
+
+Tensor bitwise_and(const Tensor& x, const Tensor& y) {
+  check_bools("&", x, y);
+  return ops::logical_and(x, y);
+}
+
+Tensor bitwise_or(const Tensor& x, const Tensor& y) {
+  check_bools("|", x, y);
+  return ops::logical_or(x, y);
+}
+
+Tensor bitwise_xor(const Tensor& x, const Tensor& y) {
+  check_bools("^", x, y);
+  return ops::ne(x, y);
+}
+
+Tensor bitwise_not(const Tensor& x) {
+  if (x.dtype() == DType::Bool) return ops::logical_not(x);
+  check<TypeError>(!is_floating(x.dtype()), "~: only for bool and integer tensors, got ",
+                   x.dtype());
+  return ops::sub(ops::neg(x), ops::scalar(1, x.device()));
+}
+
+Tensor isclose(const Tensor& x, const Tensor& y, double rtol, double atol, bool equal_nan) {
+  const Device device = x.device();
+  const Tensor limit = ops::add(ops::scalar(atol, device),
+                                ops::mul(ops::scalar(rtol, device), ops::abs(y)));
+  const Tensor near = ops::le(ops::abs(ops::sub(x, y)), limit);
+  // An infinity is close to itself alone, and its difference to itself is NaN.
+  Tensor close = ops::logical_or(ops::eq(x, y), ops::logical_and(near, ops::isfinite(y)));
+  if (equal_nan) close = ops::logical_or(close, ops::logical_and(ops::isnan(x), ops::isnan(y)));
+  return close;
+}
+
+bool allclose(const Tensor& x, const Tensor& y, double rtol, double atol, bool equal_nan) {
+  return holds(isclose(x, y, rtol, atol, equal_nan));
+}
+
+bool equal(const Tensor& x, const Tensor& y) {
+  return x.sizes() == y.sizes() && holds(ops::eq(x, y));
+}
+
+Tensor softplus(const Tensor& x, double beta, double threshold) {
+  const Tensor b = ops::scalar(beta, x.device());
+  const Tensor scaled = beta == 1 ? x : ops::mul(x, b);
+  const Tensor soft = ops::softplus(scaled);
+  return ops::where(ops::gt(scaled, ops::scalar(threshold, x.device())), x,
+                    beta == 1 ? soft : ops::div(soft, b));
+}
+
+Tensor gelu(const Tensor& x, const char* approximate) {
+  if (std::strcmp(approximate, "none") == 0) return ops::gelu(x);
+  check<ValueError>(std::strcmp(approximate, "tanh") == 0,
+                    "gelu: approximate must be 'none' or 'tanh', got '", approximate, "'");
+  return ops::gelu_tanh(x);
+}
+
+Tensor repeat(const Tensor& x, std::span<const int64_t> times) {
+  const int rank = static_cast<int>(times.size());
+  check<ValueError>(rank >= x.rank(), "repeat: needs one count for each of the ", x.rank(),
+                    " dimensions, got ", rank);
+  // [s] becomes [1, s], is expanded to [n, s] and then read as [n * s].
+  Dims split, expanded, joined;
+  Tensor out = x;
+  for (int i = 0; i < rank; ++i) {
+    const int own = i - (rank - x.rank());
+    const int64_t size = own < 0 ? 1 : x.size(own);
+    const int64_t n = times[static_cast<size_t>(i)];
+    check<ValueError>(n >= 0, "repeat: a count must not be negative, got ", n);
+    joined.push_back(n * size);
+    if (n != 1) {
+      split.push_back(1);
+      expanded.push_back(n);
+    }
+    split.push_back(size);
+    expanded.push_back(size);
+  }
+  return ops::reshape(ops::expand(ops::reshape(x, split), expanded), joined);
+}
+
+Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
+  const int d = wrap_dim("narrow", dim, x.rank());
+  check<IndexError>(x.rank() > 0, "narrow: a 0-d tensor has no dimension to narrow");
+  const int64_t first = start < 0 ? start + x.size(d) : start;
+  check<IndexError>(first >= 0 && length >= 0 && first + length <= x.size(d), "narrow: start ",
+                    start, " and length ", length, " exceed dimension ", d, " with size ",
+                    x.size(d));
+  return ops::slice(x, d, first, first + length);
+}
+
+Tensor squeeze(const Tensor& x, std::span<const int64_t> dims) {
+  if (dims.empty()) return ops::squeeze(x);
+  bool drop[kMaxRank] = {};
+  for (const int64_t dim : dims) drop[wrap_dim("squeeze", dim, x.rank())] = true;
+  Tensor out = x;
+  for (int i = x.rank() - 1; i >= 0; --i)
+    if (drop[i]) out = ops::squeeze(out, i);
+  return out.same(x) ? ops::squeeze(x, dims[0]) : out;
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,41 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings/args.h"
+#include "bindings/bind.h"
+
+namespace lamina::bindings {
+
+void add_bound(pybind11::module_& m) {
+  Registry& r = registry();
+  r.functions.push_back({nullptr, nullptr, 0, nullptr});
+  if (add_tensor_type(m.ptr(), r.methods) < 0 ||
+      PyModule_AddFunctions(m.ptr(), r.functions.data()) < 0)
+    throw pybind11::error_already_set();
+}
+
+}  // namespace lamina::bindings
+
+PYBIND11_MODULE(_core, m) {
+  using namespace lamina::bindings;
+  m.doc() = "Lamina's native core: tensors, autograd and ops.";
+  m.attr("__version__") = LAMINA_VERSION;
+  pybind11::register_exception_translator([](std::exception_ptr e) {
+    try {
+      std::rethrow_exception(e);
+    } catch (const lamina::Error&) {
+      raise_current();
+    }
+  });
+  bind_types(m);
+  bind_autograd(m);
+  bind_creation();
+  bind_pointwise();
+  bind_inplace();
+  bind_reduce();
+  bind_shape();
+  bind_convert();
+  bind_nn();
+  bind_optim();
+  bind_info();
+  add_bound(m);
+}

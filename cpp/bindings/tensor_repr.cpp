@@ -1,0 +1,189 @@
+// repr(tensor), laid out as PyTorch does.
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "autograd/autograd.h"
+#include "bindings/convert.h"
+#include "bindings/python_tensor.h"
+#include "ops/ops.h"
+
+namespace lamina::bindings {
+
+namespace {
+
+constexpr int kLineWidth = 80;
+constexpr int64_t kEdgeItems = 3;
+constexpr int64_t kThreshold = 1000;  // above it only the edges are shown
+constexpr const char* kPrefix = "tensor(";
+
+std::string printed(const char* format, double v) {
+  if (std::isnan(v)) return "nan";
+  if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
+  char buffer[400];  // "%.0f" of the largest double has 310 characters
+  const int n = std::snprintf(buffer, sizeof buffer, format, v);
+  return std::string(buffer, static_cast<size_t>(n));
+}
+
+class Printer {
+ public:
+  explicit Printer(const Tensor& t) : t_(t), summarise_(t.numel() > kThreshold) {
+    if (is_floating(t.dtype())) choose_format();
+    for_each(0, t.offset(), [this](int64_t at) {
+      // Zeros and what is not finite do not widen the column.
+      if (is_floating(t_.dtype()) && (value(at) == 0 || !std::isfinite(value(at)))) return;
+      width_ = std::max(width_, static_cast<int>(element(at).size()));
+    });
+  }
+
+  std::string text(int indent) const { return part(0, t_.offset(), indent); }
+
+ private:
+  // Calls f for every element that is shown.
+  template <class F>
+  void for_each(int dim, int64_t at, F&& f) const {
+    if (dim == t_.rank()) return f(at);
+    const int64_t n = t_.size(dim);
+    for (int64_t i = 0; i < n; ++i) {
+      if (skips(n) && i == kEdgeItems) i = n - kEdgeItems;
+      for_each(dim + 1, at + i * t_.stride(dim), f);
+    }
+  }
+  bool skips(int64_t n) const { return summarise_ && n > 2 * kEdgeItems; }
+
+  double value(int64_t at) const {
+    const void* base = t_.storage().data();
+    return t_.dtype() == DType::Float64 ? static_cast<const double*>(base)[at]
+                                        : double{static_cast<const float*>(base)[at]};
+  }
+
+  // The range of the finite values decides between 1., 1.0000 and 1.0000e+00.
+  void choose_format() {
+    bool any = false, whole = true;
+    double low = 0, high = 0;
+    for_each(0, t_.offset(), [&](int64_t i) {
+      const double v = value(i);
+      if (!std::isfinite(v) || v == 0) return;
+      low = any ? std::min(low, std::abs(v)) : std::abs(v);
+      high = any ? std::max(high, std::abs(v)) : std::abs(v);
+      any = true;
+      whole = whole && v == std::ceil(v);
+    });
+    const bool wide = any && (high / low > 1000 || high > 1e8);
+    if (wide || (any && !whole && low < 1e-4))
+      format_ = "%.4e";
+    else
+      format_ = whole ? "%.0f." : "%.4f";
+  }
+
+  std::string element(int64_t at) const {
+    const void* base = t_.storage().data();
+    switch (t_.dtype()) {
+      case DType::Bool: return static_cast<const uint8_t*>(base)[at] ? "True" : "False";
+      case DType::UInt8: return std::to_string(static_cast<const uint8_t*>(base)[at]);
+      case DType::Int32: return std::to_string(static_cast<const int32_t*>(base)[at]);
+      case DType::Int64: return std::to_string(static_cast<const int64_t*>(base)[at]);
+      default: return printed(format_, value(at));
+    }
+  }
+  std::string padded(int64_t at) const {
+    const std::string out = element(at);
+    const auto width = static_cast<size_t>(width_);
+    return std::string(width - std::min(width, out.size()), ' ') + out;
+  }
+
+  std::string row(int64_t at, int indent) const {
+    const int64_t n = t_.sizes().back();
+    const int64_t stride = t_.strides().back();
+    const int per_line = std::max(1, (kLineWidth - indent) / (width_ + 2));
+    std::string out = "[";
+    int column = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const bool gap = skips(n) && i == kEdgeItems;
+      if (i > 0) out += column == 0 ? ",\n" + std::string(static_cast<size_t>(indent) + 1, ' ')
+                                    : ", ";
+      if (gap) {
+        out += " ...";
+        i = n - kEdgeItems - 1;
+      } else {
+        out += padded(at + i * stride);
+      }
+      column = (column + 1) % per_line;
+    }
+    return out + "]";
+  }
+
+  std::string part(int dim, int64_t at, int indent) const {
+    const int left = t_.rank() - dim;
+    if (left == 0) return element(at);
+    if (left == 1) return row(at, indent);
+    const std::string pause = "," + std::string(static_cast<size_t>(left) - 1, '\n') +
+                              std::string(static_cast<size_t>(indent) + 1, ' ');
+    const int64_t n = t_.size(dim);
+    std::string out = "[";
+    for (int64_t i = 0; i < n; ++i) {
+      if (i > 0) out += pause;
+      if (skips(n) && i == kEdgeItems) {
+        out += "..." + pause;
+        i = n - kEdgeItems;
+      }
+      out += part(dim + 1, at + i * t_.stride(dim), indent + 1);
+    }
+    return out + "]";
+  }
+
+  const Tensor& t_;
+  bool summarise_;
+  const char* format_ = "";
+  int width_ = 1;
+};
+
+std::string repr(const Tensor& t) {
+  const Tensor host = on_host(t);
+  std::vector<std::string> suffixes;
+  const DType usual = is_floating(t.dtype()) ? ops::default_dtype()
+                      : t.dtype() == DType::Bool ? DType::Bool
+                                                 : DType::Int64;
+  std::string body;
+  if (t.numel() == 0) {
+    body = "[]";
+    if (t.rank() != 1) {
+      std::string sizes = text::concat(t.sizes());
+      sizes.front() = '(';
+      sizes.back() = ')';
+      suffixes.push_back("size=" + sizes);
+    }
+    if (t.dtype() != ops::default_dtype()) suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
+  } else {
+    body = Printer(host).text(static_cast<int>(std::strlen(kPrefix)));
+    if (t.dtype() != usual) suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
+  }
+  if (!t.device().is_cpu())
+    suffixes.insert(suffixes.begin(), text::concat("device='", t.device(), "'"));
+  if (const Ptr<Node> node = grad_fn(t))
+    suffixes.push_back(text::concat("grad_fn=<", node->name(), ">"));
+  else if (requires_grad(t))
+    suffixes.push_back("requires_grad=True");
+
+  std::string out = kPrefix + body;
+  size_t last_line = out.size() - (out.rfind('\n') + 1);  // npos + 1 is 0
+  for (const std::string& suffix : suffixes) {
+    if (last_line + suffix.size() + 2 > static_cast<size_t>(kLineWidth)) {
+      out += ",\n       " + suffix;
+      last_line = 7 + suffix.size();
+    } else {
+      out += ", " + suffix;
+      last_line += suffix.size() + 2;
+    }
+  }
+  return out + ")";
+}
+
+}  // namespace
+
+PyObject* tensor_repr(PyObject* self) {
+  return guarded([&] { return PyUnicode_FromString(repr(tensor_of(self)).c_str()); });
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,56 @@
+#include <atomic>
+
+#include "cpu/drivers.h"
+
+namespace lamina {
+
+constexpr DeviceApi kCpuApi = {
+    .name = "cpu",
+    .copy = cpu::copy,
+    .fill = cpu::fill,
+    .arange = cpu::arange,
+    .to_host = cpu::to_host,
+    .from_host = cpu::from_host,
+    .unary = cpu::unary,
+    .unary_backward = cpu::unary_backward,
+    .binary = cpu::binary,
+    .compare = cpu::compare,
+    .where = cpu::where,
+    .reduce = cpu::reduce,
+    .arg_reduce = cpu::arg_reduce,
+    .var = cpu::var,
+    .gemm = cpu::gemm,
+    .softmax = cpu::softmax,
+    .softmax_backward = cpu::softmax_backward,
+    .cross_entropy = cpu::cross_entropy,
+    .cross_entropy_backward = cpu::cross_entropy_backward,
+    .batch_norm = cpu::batch_norm,
+    .batch_norm_backward = cpu::batch_norm_backward,
+    .random = cpu::random,
+    .dropout = cpu::dropout,
+    .index_read = cpu::index_read,
+    .index_write = cpu::index_write,
+    .indices_in_range = cpu::indices_in_range,
+    .count_nonzero = cpu::count_nonzero,
+    .nonzero = cpu::nonzero,
+    .sgd = cpu::sgd,
+    .adam = cpu::adam,
+    .rmsprop = cpu::rmsprop,
+};
+
+namespace {
+
+// Constant-initialised, so that a device may register from a static constructor.
+constinit std::atomic<const DeviceApi*> apis[kDeviceKinds] = {&kCpuApi, nullptr};
+
+}  // namespace
+
+const DeviceApi* device_api(DeviceKind kind) {
+  return apis[static_cast<int>(kind)].load(std::memory_order_acquire);
+}
+
+void register_device_api(DeviceKind kind, const DeviceApi* api) {
+  apis[static_cast<int>(kind)].store(api, std::memory_order_release);
+}
+
+}  // namespace lamina

@@ -1,0 +1,136 @@
+// Copies, fills, and memory of the host.
+#include <algorithm>
+#include <cstring>
+
+#include "core/iter.h"
+#include "core/parallel.h"
+#include "cpu/convert.h"
+#include "cpu/drivers.h"
+
+namespace lamina::cpu {
+namespace {
+
+constexpr int64_t kGrainBytes = 256 * 1024;
+
+void copy_bytes(void* dst, const void* src, int64_t bytes) {
+  parallel_for(bytes, kGrainBytes, [&](int64_t begin, int64_t end) {
+    std::memcpy(static_cast<char*>(dst) + begin, static_cast<const char*>(src) + begin,
+                static_cast<size_t>(end - begin));
+  });
+}
+
+bool equal_sizes(const TensorRef& a, const TensorRef& b) {
+  return std::equal(a.sizes.begin(), a.sizes.end(), b.sizes.begin(), b.sizes.end());
+}
+
+// The dimension along which src is contiguous when dst is along dim 0 and src is not; 0 if none.
+int transposed_dim(const Iter& it) {
+  const int64_t item = item_size(it.dtype(0));
+  if (it.rank() < 2 || it.dtype(0) != it.dtype(1) || it.byte_stride(0, 0) != item ||
+      it.byte_stride(1, 0) == item || it.size(0) < 4)
+    return 0;
+  for (int d = 1; d < it.rank(); ++d)
+    if (it.byte_stride(1, d) == item && it.size(d) >= 4) return d;
+  return 0;
+}
+
+// Square tiles, so that each cache line of either side is fetched once.
+template <class Bits>
+void copy_transposed(const Iter& it, int across) {
+  constexpr int64_t kTile = 32;
+  const int64_t width = it.size(0);
+  const int64_t height = it.size(across);
+  const int64_t dst_row = it.byte_stride(0, across);
+  const int64_t src_row = it.byte_stride(1, 0);
+  const int64_t stripes = (height + kTile - 1) / kTile;
+  const int64_t planes = it.numel() / (width * height);
+  const int64_t grain =
+      std::max<int64_t>(1, kGrainBytes / (width * kTile * int64_t{sizeof(Bits)}));
+  parallel_for(planes * stripes, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      char* dst = it.data(0);
+      const char* src = it.data(1);
+      int64_t plane = t / stripes;
+      for (int d = 1; d < it.rank(); ++d) {
+        if (d == across) continue;
+        dst += plane % it.size(d) * it.byte_stride(0, d);
+        src += plane % it.size(d) * it.byte_stride(1, d);
+        plane /= it.size(d);
+      }
+      const int64_t top = t % stripes * kTile;
+      const int64_t bottom = std::min(height, top + kTile);
+      for (int64_t left = 0; left < width; left += kTile) {
+        const int64_t right = std::min(width, left + kTile);
+        for (int64_t i = top; i < bottom; ++i) {
+          Bits* to = reinterpret_cast<Bits*>(dst + i * dst_row);
+          const char* from = src + i * int64_t{sizeof(Bits)};
+          for (int64_t j = left; j < right; ++j)
+            to[j] = *reinterpret_cast<const Bits*>(from + j * src_row);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void copy(Ctx&, const TensorRef& dst, const TensorRef& src) {
+  const int64_t item = item_size(dst.dtype);
+  if (dst.dtype == src.dtype && dst.contiguous() && src.contiguous() && equal_sizes(dst, src)) {
+    const int64_t bytes = dst.numel() * item;
+    const auto* to = static_cast<const char*>(dst.data);
+    const auto* from = static_cast<const char*>(src.data);
+    if (bytes == 0 || to == from) return;
+    if (to + bytes <= from || from + bytes <= to) return copy_bytes(dst.data, src.data, bytes);
+  }
+  const Iter it("copy", {dst, src});
+  if (const int across = transposed_dim(it); across != 0) {
+    switch (item) {
+      case 1: return copy_transposed<uint8_t>(it, across);
+      case 4: return copy_transposed<uint32_t>(it, across);
+      default: return copy_transposed<uint64_t>(it, across);
+    }
+  }
+  const CastRun cast = cast_run("copy", dst.dtype, src.dtype);
+  parallel_for(it.numel(), kGrainBytes / 8, [&](int64_t begin, int64_t end) {
+    it.for_range(begin, end, [&](int64_t n, char* const* ptrs, const int64_t* strides) {
+      cast(n, ptrs[0], strides[0], ptrs[1], strides[1]);
+    });
+  });
+}
+
+void fill(Ctx&, const TensorRef& dst, double value) {
+  dispatch("fill", dst.dtype, [&]<class T>() {
+    const T v = convert<T>(value);
+    const Iter it("fill", {dst});
+    parallel_for(it.numel(), kGrainBytes / int64_t{sizeof(T)}, [&](int64_t begin, int64_t end) {
+      it.for_range(begin, end, [&](int64_t n, char* const* ptrs, const int64_t* strides) {
+        if (strides[0] == int64_t{sizeof(T)} || n == 1) {
+          std::fill_n(reinterpret_cast<T*>(ptrs[0]), n, v);
+        } else {
+          for (int64_t i = 0; i < n; ++i) *reinterpret_cast<T*>(ptrs[0] + i * strides[0]) = v;
+        }
+      });
+    });
+  });
+}
+
+void arange(Ctx&, const TensorRef& dst, double start, double step) {
+  dispatch("arange", dst.dtype, [&]<class T>() {
+    T* out = dst.as<T>();
+    parallel_for(dst.numel(), kGrainBytes / 8, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = convert<T>(start + step * static_cast<double>(i));
+    });
+  });
+}
+
+void to_host(Ctx&, void* host, const TensorRef& src) {
+  copy_bytes(host, src.data, src.numel() * item_size(src.dtype));
+}
+
+void from_host(Ctx&, const TensorRef& dst, const void* host) {
+  copy_bytes(dst.data, host, dst.numel() * item_size(dst.dtype));
+}
+
+}  // namespace lamina::cpu

@@ -1,0 +1,57 @@
+// The CPU's entries of CONTRACT 1 (device.h), one function each, by their names there.
+#pragma once
+
+#include "device.h"
+
+namespace lamina::cpu {
+
+// copy.cpp
+void copy(Ctx&, const TensorRef& dst, const TensorRef& src);
+void fill(Ctx&, const TensorRef& dst, double value);
+void arange(Ctx&, const TensorRef& dst, double start, double step);
+void to_host(Ctx&, void* host, const TensorRef& src);
+void from_host(Ctx&, const TensorRef& dst, const void* host);
+
+// pointwise.cpp
+void unary(Ctx&, UnaryOp, const TensorRef& dst, const TensorRef& x, Params);
+void unary_backward(Ctx&, UnaryOp, const TensorRef& dx, const TensorRef& g, const TensorRef& saved,
+                    Params);
+void binary(Ctx&, BinaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y);
+void compare(Ctx&, CompareOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
+             DType compute);
+void where(Ctx&, const TensorRef& dst, const TensorRef& cond, const TensorRef& x,
+           const TensorRef& y);
+
+// reduce.cpp
+void reduce(Ctx&, ReduceOp, const TensorRef& dst, const TensorRef& x);
+void arg_reduce(Ctx&, ReduceOp, const TensorRef& values, const TensorRef& indices,
+                const TensorRef& x, int dim);
+void var(Ctx&, const TensorRef& dst, const TensorRef& mean, const TensorRef& x, double correction);
+
+// gemm.cpp, softmax.cpp, norm.cpp, optim.cpp
+void gemm(Ctx&, const GemmArgs&);
+void softmax(Ctx&, const SoftmaxArgs&);
+void softmax_backward(Ctx&, const SoftmaxBackwardArgs&);
+void cross_entropy(Ctx&, const CrossEntropyArgs&);
+void cross_entropy_backward(Ctx&, const CrossEntropyBackwardArgs&);
+void batch_norm(Ctx&, const BatchNormArgs&);
+void batch_norm_backward(Ctx&, const BatchNormBackwardArgs&);
+void sgd(Ctx&, std::span<const SgdTensors>, const SgdArgs&);
+void adam(Ctx&, std::span<const AdamTensors>, const AdamArgs&);
+void rmsprop(Ctx&, std::span<const RmspropTensors>, const RmspropArgs&);
+
+// random.cpp
+void random(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);
+void dropout(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x, double p,
+             const PhiloxStream&);
+
+// index.cpp
+void index_read(Ctx&, const TensorRef& dst, const TensorRef& src,
+                std::span<const TensorRef> indices);
+void index_write(Ctx&, const TensorRef& dst, std::span<const TensorRef> indices,
+                 const TensorRef& src, bool accumulate);
+bool indices_in_range(Ctx&, const TensorRef& index, int64_t size, int64_t* bad);
+int64_t count_nonzero(Ctx&, const TensorRef& x);
+void nonzero(Ctx&, const TensorRef& dst, const TensorRef& x);
+
+}  // namespace lamina::cpu

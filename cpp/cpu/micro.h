@@ -1,0 +1,195 @@
+// CONTRACT 2: what an instruction set does.
+//
+// A table of single-threaded block functions over contiguous memory, for float and double. Drivers
+// (cpu/*.cpp, compiled once at baseline) own threads, strides, blocking and casts and call these; a
+// micro kernel knows pointers and sizes only, allocates nothing and never throws. Every result
+// depends on the values alone, not on addresses or on where in a block an element lies.
+//
+// `ref` fills the whole table with obvious loops (cpu/ref.cpp). Each ISA starts from the table
+// below it and overrides what it has.
+#pragma once
+
+#include <cstdint>
+
+#include "core/cpu_isa.h"
+#include "pointwise.h"
+
+namespace lamina::cpu {
+
+// Which inputs of a pointwise block are one value, broadcast over the block.
+enum ScalarInputs : unsigned { kNoScalar = 0, kXScalar = 1, kYScalar = 2 };
+
+template <class T>
+struct PointwiseMicro {
+  using Unary = void (*)(int64_t n, T* out, const T* x, T a, T b);
+  using UnaryBackward = void (*)(int64_t n, T* dx, const T* g, const T* saved, T a, T b);
+  using Binary = void (*)(int64_t n, T* out, const T* x, const T* y, unsigned scalars);
+  using Compare = void (*)(int64_t n, bool* out, const T* x, const T* y, unsigned scalars);
+
+  Unary unary[kUnaryOps];
+  UnaryBackward unary_backward[kUnaryOps];
+  Binary binary[kBinaryOps];
+  Compare compare[kCompareOps];
+};
+
+template <class T>
+struct ReduceMicro {
+  // Sums in a fixed order that is a function of n: lanes, then blocks, then pairwise.
+  T (*sum)(int64_t n, const T* x);
+  T (*prod)(int64_t n, const T* x);
+  T (*max)(int64_t n, const T* x);  // n > 0; NaN wins
+  T (*min)(int64_t n, const T* x);
+  // acc[i] op= x[i]: a column-wise reduction takes one row at a time.
+  void (*add)(int64_t n, T* acc, const T* x);
+  void (*multiply)(int64_t n, T* acc, const T* x);
+  void (*maximum)(int64_t n, T* acc, const T* x);
+  void (*minimum)(int64_t n, T* acc, const T* x);
+};
+
+// One tile of a product, the operands where they lie: for i < m and j < n,
+// c[i*ldc + j] = alpha * sum_p a[i*ai + p*ap] * b[p*bp + j*bj] + beta * c[i*ldc + j] + bias[j].
+template <class T>
+struct GemmTile {
+  int64_t k;
+  const T* a;
+  int64_t ai, ap;
+  const T* b;
+  int64_t bp, bj;
+  T* c;
+  int64_t ldc;
+  int m, n;
+  T alpha, beta;  // beta == 0: c is not read
+  const T* bias;  // null: none
+};
+
+template <class T>
+struct GemmMicro {
+  int mr, nr;      // largest m and n of `tile`
+  int a_width;     // elements from one k to the next in a packed panel of a; at least mr
+  int dot_m;       // rows up to which `dot` beats transposing panels of b
+  int mc, kc, nc;  // cache blocks: a tile of c for one task, and the depth of a panel
+  // bj == 1 and any other strides. A packed panel is ai == 1, ap == a_width, or bp == nr.
+  void (*tile)(const GemmTile<T>&);
+  // ap == bp == 1 and any m and n: lanes run along k.
+  void (*dot)(const GemmTile<T>&);
+  // panel[p*panel_width + i] = src[i*si + p*sp] for i < width, and 0 up to panel_width: nr or
+  // a_width.
+  void (*pack)(int64_t k, int width, const T* src, int64_t si, int64_t sp, T* panel,
+               int panel_width);
+};
+
+// Softmax over n values: of `rows` adjacent rows, or down `width` adjacent columns, where one value
+// of a column is `stride` elements from the next. The backward takes the forward's output y.
+template <class T>
+struct SoftmaxMicro {
+  void (*softmax)(int64_t rows, int64_t n, T* y, const T* x, bool log);
+  void (*softmax_columns)(int64_t n, int64_t width, int64_t stride, T* y, const T* x, bool log);
+  void (*backward)(int64_t rows, int64_t n, T* dx, const T* dy, const T* y, bool log);
+  void (*backward_columns)(int64_t n, int64_t width, int64_t stride, T* dx, const T* dy,
+                           const T* y, bool log);
+  // Of one row: its maximum, and log(sum(exp(x - max))).
+  void (*logsumexp)(int64_t n, const T* x, T* max, T* log_sum);
+  // sum_j w[j] * (log_sum - (x[j] - max)); w null: all ones.
+  T (*smoothing)(int64_t n, const T* x, const T* w, T max, T log_sum);
+  // dx[j] = exp(x[j] - logsumexp) * scale - w[j] * w_scale; w null: all ones.
+  void (*cross_entropy_backward)(int64_t n, T* dx, const T* x, T logsumexp, T scale, const T* w,
+                                 T w_scale);
+};
+
+// One cached block x[r*stride + j], r < rows, j < n: of one channel, or (`_columns`) of n channels.
+// Sums are taken in T with many lanes and leave in double, so that blocks merge without loss.
+template <class T>
+struct NormMicro {
+  // Mean, and sum of squared deviations from it: a second pass over the block, which also corrects
+  // the mean's rounding. Blocks merge by Chan, Golub and LeVeque (1979).
+  void (*moments)(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, double* m2);
+  void (*moments_columns)(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean,
+                          double* m2);
+  // y = (x - mean) * scale + shift
+  void (*affine)(int64_t rows, int64_t n, T* y, const T* x, int64_t stride, T mean, T scale,
+                 T shift);
+  void (*affine_columns)(int64_t rows, int64_t n, T* y, const T* x, int64_t stride, const T* mean,
+                         const T* scale, const T* shift);
+  // sum_dy += sum(dy), sum_dyx += sum(dy * (x - mean))
+  void (*backward_sums)(int64_t rows, int64_t n, const T* dy, const T* x, int64_t stride, T mean,
+                        double* sum_dy, double* sum_dyx);
+  void (*backward_sums_columns)(int64_t rows, int64_t n, const T* dy, const T* x, int64_t stride,
+                                const T* mean, double* sum_dy, double* sum_dyx);
+  // dx = dy * p + (x - mean) * q + r
+  void (*backward)(int64_t rows, int64_t n, T* dx, const T* dy, const T* x, int64_t stride, T mean,
+                   T p, T q, T r);
+  void (*backward_columns)(int64_t rows, int64_t n, T* dx, const T* dy, const T* x, int64_t stride,
+                           const T* mean, const T* p, const T* q, const T* r);
+};
+
+// Coefficients are prepared once a tensor, in double, then rounded to T. A `sign` of -1 maximises.
+template <class T>
+struct SgdCoefficients {
+  T lr, momentum, one_minus_dampening, weight_decay, sign;
+  bool nesterov;
+  bool first;  // the momentum buffer is written, not read
+};
+template <class T>
+struct AdamCoefficients {
+  T beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
+  T step_size;       // lr / (1 - beta1^t)
+  T inv_sqrt_bias2;  // 1 / sqrt(1 - beta2^t)
+  T l2;              // times the weight, added to the gradient (Adam); 0 for AdamW
+  T keep;            // the weight is multiplied by it first: 1 - lr * weight_decay (AdamW), else 1
+  T sign;
+};
+template <class T>
+struct RmspropCoefficients {
+  T lr, alpha, one_minus_alpha, eps, weight_decay, momentum, sign;
+};
+
+// Updates of n elements in place. Buffers that an optimizer does without are null.
+template <class T>
+struct OptimMicro {
+  void (*sgd)(int64_t n, T* p, const T* g, T* momentum, const SgdCoefficients<T>&);
+  void (*adam)(int64_t n, T* p, const T* g, T* m, T* v, T* vmax, const AdamCoefficients<T>&);
+  void (*rmsprop)(int64_t n, T* p, const T* g, T* v, T* momentum, T* grad_avg,
+                  const RmspropCoefficients<T>&);
+};
+
+template <class T>
+struct Micro {
+  PointwiseMicro<T> pointwise;
+  ReduceMicro<T> reduce;
+  GemmMicro<T> gemm;
+  SoftmaxMicro<T> softmax;
+  NormMicro<T> norm;
+  OptimMicro<T> optim;
+};
+
+struct MicroTable {
+  Isa isa;
+  Micro<float> f32;
+  Micro<double> f64;
+
+  template <class T>
+  const Micro<T>& of() const {
+    if constexpr (sizeof(T) == 4)
+      return f32;
+    else
+      return f64;
+  }
+};
+
+// The tables, each the only symbol its translation unit exports. `ref` is double-checked arithmetic
+// in plain loops; the others are built from the same .inl files.
+extern const MicroTable kRefTable;
+extern const MicroTable kBaselineTable;
+#if defined(__x86_64__)
+extern const MicroTable kAvx2Table;
+extern const MicroTable kAvx512Table;
+#endif
+
+// Null when the build or the CPU lacks it.
+const MicroTable* table_for(Isa isa);
+// The table in use: the best one the CPU has, or what LAMINA_ISA names. Chosen once.
+const MicroTable& micro();
+// Tests run every table in one process; returns the one that was in use.
+const MicroTable* use_table(const MicroTable* table);
+
+}  // namespace lamina::cpu

@@ -1,0 +1,43 @@
+"""Layers, losses and the `Module` they are built on."""
+
+from lamina.nn import functional, init
+from lamina.nn.activation import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from lamina.nn.batchnorm import BatchNorm1d
+from lamina.nn.container import Flatten, Identity, ModuleList, Sequential
+from lamina.nn.dropout import Dropout
+from lamina.nn.linear import Linear
+from lamina.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
+from lamina.nn.module import Module
+from lamina.nn.parameter import Parameter
+
+__all__ = [
+    "GELU",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "L1Loss",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+    "init",
+]
+
+
+def __getattr__(name: str) -> object:
+    from lamina._errors import absent
+
+    raise absent(__name__, name, __all__)

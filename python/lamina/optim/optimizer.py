@@ -1,0 +1,213 @@
+"""`Optimizer`: parameter groups, state, and how they are saved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from lamina import _core
+from lamina._core import Tensor
+from lamina.autograd.grad_mode import no_grad
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class Optimizer:
+    """Base class of optimizers.
+
+    A subclass defines :meth:`step`, reading ``self.param_groups`` and keeping what it
+    remembers of parameter ``p`` in ``self.state[p]``.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or of dict
+        What to optimize: leaf tensors, or groups such as ``{"params": [...], "lr": 0.1}`` with
+        settings of their own.
+    defaults : dict
+        The settings of groups that do not have their own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Each with "params", a list of tensors, and the settings; these may be changed.
+    state : dict of Tensor to dict
+        What is remembered of each parameter.
+
+    Raises
+    ------
+    TypeError
+        If ``params`` is no iterable of tensors or dicts.
+    ValueError
+        If there are no parameters, one is no leaf, or one is given twice.
+    """
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: params must be an iterable of tensors or dicts, "
+                "got a Tensor"
+            )
+        listed: list[Any] = list(params)
+        if not listed:
+            raise ValueError(f"{type(self).__name__}: the list of parameters is empty")
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, Mapping[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        for group in listed if isinstance(listed[0], dict) else [{"params": listed}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Optimize more parameters, with settings of their own.
+
+        Parameters
+        ----------
+        param_group : dict
+            "params" (a tensor or an iterable of them) and any settings.
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, dict):
+            raise TypeError(
+                f"{name}: a parameter group must be a dict, got {type(param_group).__name__}"
+            )
+        if "params" not in param_group:
+            raise ValueError(f"{name}: a parameter group needs an entry 'params'")
+        given = param_group["params"]
+        params = [given] if isinstance(given, Tensor) else list(given)
+        taken = {id(param) for group in self.param_groups for param in group["params"]}
+        for place, param in enumerate(params):
+            if not isinstance(param, Tensor):
+                raise TypeError(
+                    f"{name}: parameter {place} of the group must be a Tensor, "
+                    f"got {type(param).__name__}"
+                )
+            if not param.is_leaf:
+                raise ValueError(
+                    f"{name}: parameter {place} of the group is the result of an operation, "
+                    "not a leaf"
+                )
+            if id(param) in taken:
+                raise ValueError(f"{name}: parameter {place} of the group was given before")
+            taken.add(id(param))
+        group = {**self.defaults, **param_group, "params": params}
+        self._validate(group)
+        self.param_groups.append(group)
+
+    def _validate(self, group: dict[str, Any]) -> None:
+        """Raise ValueError if a setting of ``group`` is out of range."""
+
+    def _require(self, group: dict[str, Any], at_least_zero: Iterable[str]) -> None:
+        for key in at_least_zero:
+            if not group[key] >= 0:
+                raise ValueError(
+                    f"{type(self).__name__}: {key} must be at least 0, got {group[key]}"
+                )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters or, with ``set_to_none=False``, zero them."""
+        for group in self.param_groups:
+            _core.zero_grad(group["params"], set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Evaluates the model, calls ``backward`` and returns the loss, which is returned.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define step()")
+
+    # -- saving -------------------------------------------------------------------------------
+
+    def _state_of(self, param: Tensor) -> dict[str, Any]:
+        """Pick what is worth saving of one parameter; an empty dict for nothing."""
+        return dict(self.state.get(param, {}))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state and the settings, with parameters numbered in the order of the groups.
+
+        Returns
+        -------
+        dict
+            ``{"state": {number: {...}}, "param_groups": [{..., "params": [number, ...]}]}``. The
+            tensors are the optimizer's own, not copies.
+        """
+        params = [param for group in self.param_groups for param in group["params"]]
+        numbers = {id(param): number for number, param in enumerate(params)}
+        packed = ((number, self._state_of(param)) for number, param in enumerate(params))
+        return {
+            "state": {number: state for number, state in packed if state},
+            "param_groups": [
+                {**group, "params": [numbers[id(param)] for param in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over state and settings, for the parameters that this optimizer has.
+
+        Tensors are copied, floating point ones in the dtype of their parameter.
+
+        Parameters
+        ----------
+        state_dict : dict
+            As :meth:`state_dict` gives it, Lamina's or PyTorch's.
+
+        Raises
+        ------
+        ValueError
+            If the groups differ in number or size, or a tensor does not fit its parameter.
+        """
+        name = type(self).__name__
+        saved = state_dict["param_groups"]
+        sizes = [len(group["params"]) for group in saved]
+        own = [len(group["params"]) for group in self.param_groups]
+        if sizes != own:
+            raise ValueError(
+                f"{name}: the saved parameter groups do not fit\n"
+                f"  saved sizes     {sizes}\n"
+                f"  optimizer sizes {own}"
+            )
+        groups = [
+            {**theirs, "params": ours["params"]}
+            for theirs, ours in zip(saved, self.param_groups, strict=True)
+        ]
+        for group in groups:
+            self._validate(group)
+        numbers = [number for group in saved for number in group["params"]]
+        params = [param for group in groups for param in group["params"]]
+        state: defaultdict[Tensor, Mapping[str, Any]] = defaultdict(dict)
+        for number, param in zip(numbers, params, strict=True):
+            if number in state_dict["state"]:
+                loaded = state_dict["state"][number]
+                state[param] = {
+                    key: self._loaded(f"{key} of parameter {number}", param, key, value)
+                    for key, value in loaded.items()
+                }
+        self.param_groups, self.state = groups, state
+
+    def _loaded(self, where: str, param: Tensor, key: str, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        with no_grad():
+            copied = value.detach().clone()
+            if key == "step":
+                return copied
+            if copied.ndim and copied.shape != param.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: {where} does not fit\n"
+                    f"  saved     {list(copied.shape)}\n"
+                    f"  parameter {list(param.shape)}"
+                )
+            return copied.to(param.device, param.dtype) if copied.is_floating_point() else copied
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
