@@ -16,9 +16,11 @@
 
 #include <Python.h>
 
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -225,6 +227,12 @@ void bind_one() {
   };
   if (Defs[I].where & kFunction) add(r.functions, &entry<Defs, I, false>, f.doc);
   if (Defs[I].where & kMethod) add(r.methods, &entry<Defs, I, true>, f.method_doc);
+}
+
+constexpr bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
+  for (const std::string_view n : names)
+    if (n == name) return true;
+  return false;
 }
 
 // Binds a table: bind<kReductions>().

@@ -108,7 +108,7 @@ constexpr Def kDefs[] = {
           backward(a.tensors(0), grads, a.has(2) ? a.flag(2) : create, create);
         },
         "Add the gradient of `tensors` into the ``.grad`` of every leaf they depend on."),
-    def("grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Tensor | None, ...]",
+    def("grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Tensor, ...]",
         kFunction | kHeavy,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(2).begin(), a.tensors(2).end());
@@ -149,7 +149,8 @@ constexpr Def kDefs[] = {
 
 }  // namespace
 
-void bind_autograd(py::module_& m) {
+void bind_autograd(PyObject* module) {
+  const auto m = py::reinterpret_borrow<py::module_>(module);
   py::class_<PyNode>(m, "Node", "One recorded op of the graph.")
       .def("name", [](const PyNode& n) { return n.node->name(); })
       .def_property_readonly("next_functions",

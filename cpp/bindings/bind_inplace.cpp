@@ -9,12 +9,11 @@ namespace lamina::bindings {
 
 namespace {
 
+// Rows with arguments of their own are bound further down; others have no such method in PyTorch.
 constexpr unsigned where_of(std::string_view row) {
-  return row == "add" || row == "sub" || row == "leaky_relu" || row == "gelu" ||
-                 row == "gelu_tanh" || row == "softplus" || row == "silu" || row == "maximum" ||
-                 row == "minimum" || row == "div"
-             ? 0
-             : kMethod;
+  const bool other = is_one_of(row, {"add", "sub", "div", "leaky_relu", "gelu", "gelu_tanh", "silu",
+                                     "softplus", "maximum", "minimum"});
+  return other ? 0u : kMethod;
 }
 
 // other * alpha, then in place.

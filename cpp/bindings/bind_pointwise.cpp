@@ -10,12 +10,6 @@ namespace lamina::bindings {
 
 namespace {
 
-constexpr bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  for (const std::string_view n : names)
-    if (n == name) return true;
-  return false;
-}
-
 // Rows with arguments of their own are bound further down; some are no methods in PyTorch.
 constexpr unsigned where_of(std::string_view row) {
   if (is_one_of(row, {"leaky_relu", "gelu", "gelu_tanh", "softplus", "add", "sub", "div", "pow"}))

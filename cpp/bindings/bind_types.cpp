@@ -168,7 +168,8 @@ PyObject* size_object(std::span<const int64_t> sizes) {
   return out;
 }
 
-void bind_types(py::module_& m) {
+void bind_types(PyObject* module) {
+  auto m = py::reinterpret_borrow<py::module_>(module);
   const auto name = [](const PyDType& t) { return std::string(info(t.value).name); };
   py::class_<PyDType>(m, "dtype", "The element type of a tensor, such as ``lamina.float32``.")
       .def_property_readonly("is_floating_point",

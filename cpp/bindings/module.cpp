@@ -5,11 +5,11 @@
 
 namespace lamina::bindings {
 
-void add_bound(pybind11::module_& m) {
+void add_bound(PyObject* module) {
   Registry& r = registry();
   r.functions.push_back({nullptr, nullptr, 0, nullptr});
-  if (add_tensor_type(m.ptr(), r.methods) < 0 ||
-      PyModule_AddFunctions(m.ptr(), r.functions.data()) < 0)
+  if (add_tensor_type(module, r.methods) < 0 ||
+      PyModule_AddFunctions(module, r.functions.data()) < 0)
     throw pybind11::error_already_set();
 }
 
@@ -26,8 +26,8 @@ PYBIND11_MODULE(_core, m) {
       raise_current();
     }
   });
-  bind_types(m);
-  bind_autograd(m);
+  bind_types(m.ptr());
+  bind_autograd(m.ptr());
   bind_creation();
   bind_pointwise();
   bind_inplace();
@@ -37,5 +37,5 @@ PYBIND11_MODULE(_core, m) {
   bind_nn();
   bind_optim();
   bind_info();
-  add_bound(m);
+  add_bound(m.ptr());
 }

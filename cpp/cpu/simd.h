@@ -225,13 +225,13 @@ struct AddOp {
 struct MaximumOp {
   template <class R>
   LAMINA_SIMD static R apply(R a, R b) {
-    return (a > b) | (a != a) ? a : b;
+    return ((a > b) | (a != a)) ? a : b;
   }
 };
 struct MinimumOp {
   template <class R>
   LAMINA_SIMD static R apply(R a, R b) {
-    return (a < b) | (a != a) ? a : b;
+    return ((a < b) | (a != a)) ? a : b;
   }
 };
 

@@ -44,8 +44,8 @@ struct cudaLaunchConfig_t {
 namespace lamina::cuda::emulation {
 
 inline size_t g_memory_limit = SIZE_MAX;  // what cudaMalloc gives in all
-inline int64_t g_launches = 0;
-cudaError_t run_grid(dim3 grid, dim3 block, const std::function<void()>& kernel);
+// `id` tells kernels apart.
+cudaError_t run_grid(dim3 grid, dim3 block, const void* id, const std::function<void()>& kernel);
 
 }  // namespace lamina::cuda::emulation
 
@@ -66,5 +66,6 @@ template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...),
                                Args&&... args) {
   return lamina::cuda::emulation::run_grid(config->gridDim, config->blockDim,
+                                           reinterpret_cast<const void*>(kernel),
                                            [&] { kernel(args...); });
 }

@@ -66,7 +66,8 @@ struct Bounded {
   // A function with its derivative at a, where an error of the argument arrives.
   static Bounded apply(const Reference<Wide>& f, Bounded a, Wide derivative) {
     const Wide eps = std::numeric_limits<T>::epsilon();
-    const Wide own = eps * (carried(std::fabs(a.v), Wide(f.per_x)) + Wide(f.flat));
+    const Wide size = std::isfinite(a.v) ? std::fabs(a.v) : 0;
+    const Wide own = eps * (size * Wide(f.per_x) + Wide(f.flat));
     return rounded(f.wide(a.v), carried(std::fabs(derivative), a.e) + own, f.bound);
   }
   static Bounded apply(const char* name, Bounded a, Wide derivative) {
@@ -96,13 +97,14 @@ struct Bounded {
   friend Bounded pow(Bounded a, Bounded b) { return rounded(std::pow(a.v, b.v), 0, 1); }
   friend Bounded atan2(Bounded a, Bounded b) { return rounded(std::atan2(a.v, b.v), 0, 1.5); }
 
-  // Whether a result of T is within the bound. Second-order terms get one percent.
-  bool allows(T got) const {
+  // Whether a result of T is within the bound. Second-order terms get one percent. A wider range
+  // inside may spare a result the overflow that T runs into.
+  bool allows(T got, bool wider_inside = false) const {
     if (std::isnan(v) || std::isnan(got)) return std::isnan(v) && std::isnan(got);
     const Wide largest = std::numeric_limits<T>::max();
     const Wide error = Wide(1.01) * e;
     if (std::isinf(got)) return std::signbit(got) == std::signbit(v) && std::fabs(v) + error >= largest;
-    if (std::isinf(v)) return false;
+    if (std::isinf(v)) return wider_inside;
     return std::fabs(Wide(got) - v) <= error;
   }
 

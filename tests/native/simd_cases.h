@@ -125,4 +125,10 @@ bool same_bits(const T& a, const T& b) {
   return std::memcmp(&a, &b, sizeof(T)) == 0;
 }
 
+// IEEE leaves a NaN's sign and payload open.
+template <class T>
+bool same_result(const T& a, const T& b) {
+  return same_bits(a, b) || (std::isnan(a) && std::isnan(b));
+}
+
 }  // namespace lamina::test

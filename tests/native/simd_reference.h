@@ -79,7 +79,7 @@ const Reference<R> kReferences[] = {
     {"log", STD(log), 1.5},
     {"log2", STD(log2), 2.5},
     {"log10", STD(log10), 2.5},
-    {"log1p", STD(log1p), 1.5},
+    {"log1p", STD(log1p), 2},
     {"tanh", STD(tanh), 3},
     {"sigmoid", sigmoid<R>, 3},
     {"softplus", softplus<R>, 3},

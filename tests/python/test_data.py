@@ -3,10 +3,9 @@
 import collections
 import threading
 
+import lamina
 import numpy as np
 import pytest
-
-import lamina
 from lamina import _core
 from lamina.utils.data import (
     BatchSampler,
@@ -74,7 +73,7 @@ def test_memory_is_gathered_not_read_by_row(data, monkeypatch):
         pass
     assert calls == {"gather": 3 * 2, "perm": 1}  # 3 batches of 2 tensors
     calls.update(gather=0, perm=0)
-    assert sorted(sum(labels(nested), [])) == [5, 7, 9]
+    assert sorted(label for batch in labels(nested) for label in batch) == [5, 7, 9]
     assert calls["perm"] == 1
     assert calls["gather"] == 2 * 2 + 2  # and one for each level of indices
 
@@ -352,7 +351,7 @@ def test_random_split(data):
 
 
 @pytest.mark.parametrize(
-    "options, text",
+    ("options", "text"),
     [
         ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
         ({"batch_size": 2.0}, r"got 2\.0"),

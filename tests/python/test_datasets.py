@@ -3,10 +3,9 @@
 import hashlib
 import zipfile
 
+import lamina
 import numpy as np
 import pytest
-
-import lamina
 from lamina.datasets import digits, load_npz, moons, spirals, split_rule, xor
 
 

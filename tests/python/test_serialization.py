@@ -8,12 +8,15 @@ import os
 import random
 import stat
 
+import lamina
 import numpy as np
 import pytest
-
-import lamina
 from lamina import load, save
 from lamina._files import atomic_write
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def dumps(obj):
@@ -48,7 +51,7 @@ def same(a, b):
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same(p, q) for p, q in zip(a, b, strict=True))
     if isinstance(a, float):
-        return math.copysign(1, a) == math.copysign(1, b) and (a == b or a != a and b != b)
+        return math.copysign(1, a) == math.copysign(1, b) and (a == b or (a != a and b != b))
     return a == b
 
 
@@ -71,9 +74,10 @@ def check_harmless(data, tree, path):
     try:
         loaded = load(path)
     except ValueError as error:
-        assert str(path) in str(error)
+        complaint = str(error)
     else:
-        assert same(loaded, tree)
+        complaint = None
+    assert same(loaded, tree) if complaint is None else str(path) in complaint
 
 
 def test_cut_at_every_byte(tree, tmp_path):
@@ -81,7 +85,7 @@ def test_cut_at_every_byte(tree, tmp_path):
     path = tmp_path / "cut.safetensors"
     for end in range(len(data)):
         path.write_bytes(data[:end])
-        with pytest.raises(ValueError, match="cut|damaged|not written") as caught:
+        with pytest.raises(ValueError, match=r"cut|damaged|not written") as caught:
             load(path)
         assert str(path) in str(caught.value)
 
@@ -110,7 +114,7 @@ def test_every_bit_of_the_header(tree, tmp_path):
     data = dumps(tree)
     header = 8 + int.from_bytes(data[:8], "little")
     path = tmp_path / "bit.safetensors"
-    for position in range(0, header):
+    for position in range(header):
         broken = bytearray(data)
         broken[position] ^= 1 << (position % 8)
         check_harmless(bytes(broken), tree, path)
@@ -145,9 +149,8 @@ def test_other_programs_safetensors_are_named_as_such(tmp_path):
 
 def forged(tree_text, arrays):
     """A file whose digest is right and whose tree is not."""
-    from safetensors.numpy import save as raw_save
-
     from lamina.serialization import _digest
+    from safetensors.numpy import save as raw_save
 
     digest = _digest(tree_text, arrays.items())
     metadata = {"format": "1", "tree": tree_text, "digest": digest}
@@ -354,7 +357,7 @@ def test_a_failed_save_leaves_the_old_file(tree, tmp_path):
     with pytest.raises(TypeError):
         save({"bad": object()}, path)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["m.safetensors"]
+    assert names(tmp_path) == ["m.safetensors"]
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -375,7 +378,7 @@ def test_atomic_write_survives_a_failing_disk(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         atomic_write(path, "new")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert names(tmp_path) == ["file"]
 
 
 def test_atomic_write_follows_links_and_the_umask(tmp_path):

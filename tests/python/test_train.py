@@ -6,10 +6,9 @@ import os
 import struct
 import sys
 
+import lamina
 import numpy as np
 import pytest
-
-import lamina
 from lamina import nn, optim
 from lamina.datasets import moons
 from lamina.train import (
@@ -25,6 +24,10 @@ from lamina.train import (
 )
 from lamina.train.plot import finding
 from lamina.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -341,7 +344,7 @@ def test_run_folder_of_fit(data, tmp_path):
     out = tmp_path / "deep" / "run"
     each = trainer()
     each.fit(data.train, data.validation, epochs=3, seed=0, out=out, progress=None)
-    assert sorted(os.listdir(out)) == [
+    assert names(out) == [
         "config.json",
         "curves.png",
         "metrics.jsonl",
@@ -367,7 +370,7 @@ def test_folder_is_checked_before_training(data, tmp_path):
         with pytest.raises(OSError, match="cannot be written"):
             each.fit(data.train, epochs=1, out=bad, progress=None)
     assert weights(each.model) == before
-    assert os.listdir(tmp_path) == ["file"]
+    assert names(tmp_path) == ["file"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
@@ -387,7 +390,7 @@ def test_disk_that_fails_is_found_first_and_leaves_nothing(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="cannot be written: No space"):
         RunFolder.create(tmp_path / "a" / "b" / "run")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_numbered_folders(tmp_path):
@@ -405,7 +408,7 @@ def test_a_folder_with_other_files_is_fine(tmp_path):
     folder = RunFolder.create(tmp_path)
     folder.write_config({"a": 1})
     folder.discard()
-    assert os.listdir(tmp_path) == ["notes.txt"]
+    assert names(tmp_path) == ["notes.txt"]
 
 
 # -------------------------------------------------------------------------------- the picture

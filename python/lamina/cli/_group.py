@@ -50,31 +50,35 @@ class Commands(click.Group):
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run, and exit with the code of the outcome."""
         options["standalone_mode"] = False
+        self._context: click.Context | None = None
         try:
             code = super().main(*args, **options)
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
         except click.ClickException as error:
-            _traceback(error)
-            context = getattr(error, "ctx", None) or _Last.context
-            where = context.command_path if context is not None else "lamina"
-            code = _fail(where, error.format_message(), error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            code = _fail("lamina", "interrupted", 130)
-        except BrokenPipeError:
-            # Whoever read the output has enough; nothing may be written at exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
+            code = self._fail(error, error.format_message(), error.exit_code)
+        except (click.Abort, KeyboardInterrupt) as error:
+            code = self._fail(error, "interrupted", 130)
         except Exception as error:
-            _traceback(error)
-            code = _fail("lamina", _text(error), 1)
+            code = self._fail(error, _text(error), 1)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Remember the context: only some of click's errors carry theirs."""
-        _Last.context = ctx
+        """Remember the context: few errors carry theirs."""
+        self._context = ctx
         return super().invoke(ctx)
+
+    def _fail(self, error: BaseException, message: str, code: int) -> int:
+        if os.environ.get("LAMINA_DEBUG", "0") not in ("", "0"):
+            import traceback
+
+            traceback.print_exception(error)
+        context = self._context
+        command = context.invoked_subcommand if context is not None else None
+        where = f"lamina {command}: " if command in self.commands else "lamina: "
+        click.echo(where + " ".join(message.split()), err=True)
+        return code
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,10 +92,6 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _Last:
-    context: click.Context | None = None
-
-
 def _text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
@@ -99,15 +99,3 @@ def _text(error: BaseException) -> str:
         return f"not enough memory ({error})" if str(error) else "not enough memory"
     told = isinstance(error, (ValueError, OSError, RuntimeError, ArithmeticError)) and str(error)
     return str(error) if told else f"{type(error).__name__}: {error}"
-
-
-def _fail(where: str, message: str, code: int) -> int:
-    click.echo(f"{where}: {' '.join(message.split())}", err=True)
-    return code
-
-
-def _traceback(error: BaseException) -> None:
-    if os.environ.get("LAMINA_DEBUG", "0") not in ("", "0"):
-        import traceback
-
-        traceback.print_exception(error)
