@@ -8,25 +8,23 @@ if(NOT CMAKE_CUDA_COMPILER)
   message(FATAL_ERROR "LAMINA_CUDA=ON needs nvcc: put it on PATH or set CUDA_HOME.")
 endif()
 
-# Unless told otherwise: machine code for the first architecture of each generation that this nvcc
-# lists, which the later ones of the generation run too, and PTX for generations to come.
+# Unless told otherwise: PTX for the oldest architecture that this nvcc lists, and from that PTX
+# machine code for every one of them. The kernels need nothing newer, so it is the code that each
+# would get by itself, at a fraction of the time; architectures to come translate the PTX.
+set(lamina_cuda_architecture_flags "")
 if(NOT CMAKE_CUDA_ARCHITECTURES)
   execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch
     OUTPUT_VARIABLE listed OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-  string(REGEX MATCHALL "[0-9]+" listed "${listed}")
-  list(SORT listed COMPARE NATURAL)
-  set(architectures "")
-  set(generation "")
-  foreach(architecture IN LISTS listed)
-    string(REGEX REPLACE "[0-9]$" "" next ${architecture})
-    if(NOT next STREQUAL generation)
-      list(APPEND architectures ${architecture}-real)
-      set(newest ${architecture})
-    endif()
-    set(generation ${next})
+  string(REGEX MATCHALL "[0-9]+" architectures "${listed}")
+  list(SORT architectures COMPARE NATURAL)
+  list(GET architectures 0 oldest)
+  foreach(architecture IN LISTS architectures)
+    list(APPEND lamina_cuda_architecture_flags
+      --generate-code=arch=compute_${oldest},code=sm_${architecture})
   endforeach()
-  set(CMAKE_CUDA_ARCHITECTURES ${architectures} ${newest}-virtual
-    CACHE STRING "CUDA architectures" FORCE)
+  list(APPEND lamina_cuda_architecture_flags
+    --generate-code=arch=compute_${oldest},code=compute_${oldest})
+  set(CMAKE_CUDA_ARCHITECTURES OFF)
 endif()
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
@@ -42,7 +40,11 @@ set_target_properties(lamina_cuda PROPERTIES
   CUDA_STANDARD_REQUIRED ON
   CUDA_VISIBILITY_PRESET hidden)
 # -fmad=false is -ffp-contract=off: a product and a sum are fused where the source says fma.
-set(lamina_cuda_flags -fmad=false --threads=0 -Xcompiler=-Wall,-Wextra)
+set(lamina_cuda_flags ${lamina_cuda_architecture_flags}
+  -fmad=false --threads=0 -Xcompiler=-Wall,-Wextra,-Wshadow)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+  list(APPEND lamina_cuda_flags --compress-mode=size)
+endif()
 if(LAMINA_WERROR)
   list(APPEND lamina_cuda_flags --Werror=all-warnings)
 endif()

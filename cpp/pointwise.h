@@ -32,13 +32,13 @@ enum class Rule : uint8_t {
 //    name        rule    saves   forward                                   backward (g, x or y, a, b)
 #define LAMINA_UNARY_ROWS(ROW)                                                                       \
   ROW(neg,        Number, None,   -x,                                       -g)                      \
-  ROW(abs,        Any,    Input,  abs(x),                                   g * sign(x))             \
+  ROW(abs,        Number, Input,  abs(x),                                   g * sign(x))             \
   ROW(sign,       Any,    None,   sign(x),                                  V(0))                    \
-  ROW(square,     Any,    Input,  x * x,                                    g * (x + x))             \
-  ROW(floor,      Float,  None,   floor(x),                                 V(0))                    \
-  ROW(ceil,       Float,  None,   ceil(x),                                  V(0))                    \
-  ROW(round,      Float,  None,   round(x),                                 V(0))                    \
-  ROW(trunc,      Float,  None,   trunc(x),                                 V(0))                    \
+  ROW(square,     Number, Input,  x * x,                                    g * (x + x))             \
+  ROW(floor,      Number, None,   floor(x),                                 V(0))                    \
+  ROW(ceil,       Number, None,   ceil(x),                                  V(0))                    \
+  ROW(round,      Number, None,   round(x),                                 V(0))                    \
+  ROW(trunc,      Number, None,   trunc(x),                                 V(0))                    \
   ROW(reciprocal, Float,  Output, V(1) / x,                                 -g * y * y)              \
   ROW(sqrt,       Float,  Output, sqrt(x),                                  g / (y + y))             \
   ROW(rsqrt,      Float,  Output, V(1) / sqrt(x),                           V(-0.5) * g * y * y * y) \
@@ -52,7 +52,7 @@ enum class Rule : uint8_t {
   ROW(sigmoid,    Float,  Output, sigmoid(x),                               g * (y * (V(1) - y)))    \
   ROW(erf,        Float,  Input,  erf(x),                                                            \
       g * V(1.1283791670955126) * exp(-(x * x)))                                                     \
-  ROW(relu,       Any,    Output, maximum(x, V(0)),                         select(y > V(0), g, V(0))) \
+  ROW(relu,       Number, Output, maximum(x, V(0)),                         select(y > V(0), g, V(0))) \
   ROW(leaky_relu, Float,  Input,  select(x > V(0), x, x * a),               select(x > V(0), g, g * a)) \
   ROW(gelu,       Float,  Input,  gelu(x),                                  g * gelu_grad(x))        \
   ROW(gelu_tanh,  Float,  Input,  gelu_tanh(x),                             g * gelu_tanh_grad(x))   \
@@ -67,7 +67,7 @@ enum class Rule : uint8_t {
   ROW(sub,      Number, x - y,             0,       g,              0,       -g)                     \
   ROW(mul,      Any,    x * y,             kY,      g * y,          kX,      g * x)                  \
   ROW(div,      Float,  x / y,             kY,      g / y,          kX | kY, -(g * x) / (y * y))     \
-  ROW(pow,      Any,    pow(x, y),         kX | kY, select(y == V(0), V(0), g * (y * pow(x, y - V(1)))), \
+  ROW(pow,      Number, pow(x, y),         kX | kY, select(y == V(0), V(0), g * (y * pow(x, y - V(1)))), \
                                            kX | kY, select(x == V(0), V(0), g * (pow(x, y) * log(x)))) \
   ROW(maximum,  Any,    maximum(x, y),     kX | kY, select(x == y, g * V(0.5), select(x > y, g, V(0))), \
                                            kX | kY, select(x == y, g * V(0.5), select(y > x, g, V(0)))) \

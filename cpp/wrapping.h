@@ -47,6 +47,11 @@ struct Wrapping {
     if (a.value == T(0)) return a;
     return a < Wrapping(T(0)) ? -Wrapping(T(1)) : Wrapping(T(1));
   }
+  // An integer is whole already.
+  LAMINA_HD friend constexpr Wrapping floor(Wrapping a) { return a; }
+  LAMINA_HD friend constexpr Wrapping ceil(Wrapping a) { return a; }
+  LAMINA_HD friend constexpr Wrapping round(Wrapping a) { return a; }
+  LAMINA_HD friend constexpr Wrapping trunc(Wrapping a) { return a; }
   // By squaring. A negative exponent gives the integer part of the reciprocal, and 0 for a base of
   // 0, as PyTorch's does.
   LAMINA_HD friend constexpr Wrapping pow(Wrapping a, Wrapping n) {

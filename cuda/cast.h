@@ -10,12 +10,17 @@
 
 namespace lamina::cuda {
 
+// As the CPU's (cpu/convert.h): NaN becomes the integer 0, a float beyond int64 its nearest end, and
+// narrower integers keep the low bits.
 template <class To, class From>
 LAMINA_HD To convert(From v) {
   if constexpr (std::is_same_v<To, bool>) {
     return v != From(0);
   } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
-    return v == v ? static_cast<To>(v) : To(0);
+    constexpr From kEnd = From(0x1p63);
+    if (v >= -kEnd && v < kEnd) return static_cast<To>(static_cast<int64_t>(v));
+    if (v != v) return To(0);
+    return static_cast<To>(v < From(0) ? INT64_MIN : INT64_MAX);
   } else {
     return static_cast<To>(v);
   }

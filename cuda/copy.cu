@@ -43,13 +43,13 @@ __global__ void __launch_bounds__(kPointwiseThreads) cast_kernel(Elementwise<2> 
   strided_elements<T>(e, 0, [](const T (&in)[1]) { return in[0]; });
 }
 
-// Computes in S, so that float32 has one rounding, and stores as T.
-template <class S, class T>
+// Computes in double, so that float32 is rounded once.
+template <class T>
 __global__ void __launch_bounds__(kPointwiseThreads)
-    arange_kernel(char* out, DType dtype, int item, uint64_t n, S start, S step) {
+    arange_kernel(char* out, DType dtype, int item, uint64_t n, double start, double step) {
   for (uint64_t i = grid_index(); i < n; i += grid_size())
     store_from<T>(out + i * static_cast<uint64_t>(item), dtype,
-                  static_cast<T>(start + static_cast<S>(i) * step));
+                  convert<T>(start + step * static_cast<double>(i)));
 }
 
 // Calls f with an unsigned integer of the size of `dtype`'s elements.
@@ -115,19 +115,11 @@ void arange(Ctx& ctx, const TensorRef& dst, double start, double step) {
   const Call call("arange", ctx);
   const auto n = static_cast<uint64_t>(dst.numel());
   if (n == 0) return;
-  const dim3 grid(call.blocks_for(n, kPointwiseThreads));
-  const auto item = static_cast<int>(item_size(dst.dtype));
-  auto* out = static_cast<char*>(dst.data);
-  check_dtype(call.op(), dst.dtype);
-  if (is_floating(dst.dtype)) {
-    dispatch_floating(call.op(), dst.dtype, [&]<class T>() {
-      call.launch(arange_kernel<double, T>, grid, kPointwiseThreads, out, dst.dtype, item, n, start,
-                  step);
-    });
-  } else {
-    call.launch(arange_kernel<int64_t, int64_t>, grid, kPointwiseThreads, out, dst.dtype, item, n,
-                static_cast<int64_t>(start), static_cast<int64_t>(step));
-  }
+  dispatch_compute(call.op(), dst.dtype, [&]<class T>() {
+    call.launch(arange_kernel<T>, dim3(call.blocks_for(n, kPointwiseThreads)), kPointwiseThreads,
+                static_cast<char*>(dst.data), dst.dtype, static_cast<int>(item_size(dst.dtype)), n,
+                start, step);
+  });
 }
 
 // Both return when the host may use its memory again.

@@ -17,9 +17,12 @@ Registry& registry() {
 Scalar Args::number(int i) const {
   const Slot& s = slots_[i];
   switch (s.number) {
-    case Scalar::Kind::Bool: return Scalar(s.i != 0);
-    case Scalar::Kind::Int: return Scalar(s.i);
-    default: return Scalar(s.d);
+    case Scalar::Kind::Bool:
+      return Scalar(s.i != 0);
+    case Scalar::Kind::Int:
+      return Scalar(s.i);
+    default:
+      return Scalar(s.d);
   }
 }
 
@@ -37,9 +40,9 @@ int64_t Args::work() const {
       if (!(where_ & kProduct)) continue;
       // A multiply-add of a GEMM costs about 1/16 of an element of a pointwise op.
       if (first)
-        return first->numel() * (t.numel() / std::max<int64_t>(1, first->sizes().empty()
-                                                                      ? 1
-                                                                      : first->sizes().back())) /
+        return first->numel() *
+               (t.numel() /
+                std::max<int64_t>(1, first->sizes().empty() ? 1 : first->sizes().back())) /
                16;
       first = &t;
     } else if (param.kind == Kind::Ints && param.variadic) {
@@ -92,7 +95,8 @@ Mismatch Binding::bind(const Signature& sig, int overload, PyObject* self, PyObj
   Py_ssize_t loose_count = 0;
   for (Py_ssize_t i = 0; i < nargs; ++i) {
     if (next >= sig.positional) return {Why::TooMany, next, args[i]};
-    if (sig.params[static_cast<size_t>(next)].variadic && (nargs - i > 1 || PyLong_Check(args[i]))) {
+    if (sig.params[static_cast<size_t>(next)].variadic &&
+        (nargs - i > 1 || PyLong_Check(args[i]))) {
       loose = args + i;
       loose_count = nargs - i;
       break;
@@ -156,7 +160,8 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
       if (!is_tensor(o)) return Got::No;
       s.p = &tensor_of(o);
       return Got::Yes;
-    case Kind::Operand: return convert_operand(s, o);
+    case Kind::Operand:
+      return convert_operand(s, o);
     case Kind::Number: {
       Scalar v(0.0);
       Got got = Got::Yes;
@@ -169,14 +174,18 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
       s.d = v.d;
       return got;
     }
-    case Kind::Float: return to_real(o, s.d);
-    case Kind::Int: return to_integer(o, s.i);
-    case Kind::Bool: return to_flag(o, s.flag);
+    case Kind::Float:
+      return to_real(o, s.d);
+    case Kind::Int:
+      return to_integer(o, s.i);
+    case Kind::Bool:
+      return to_flag(o, s.flag);
     case Kind::Str:
       if (!PyUnicode_Check(o)) return Got::No;
       s.p = PyUnicode_AsUTF8(o);
       return s.p ? Got::Yes : Got::Raised;
-    case Kind::DType: return to_dtype(o, s.dtype);
+    case Kind::DType:
+      return to_dtype(o, s.dtype);
     case Kind::Device: {
       Device device;
       const Got got = to_device(o, device);
@@ -184,10 +193,15 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
       s.device_index = device.index;
       return got;
     }
-    case Kind::Ints: return to_ints(o, s.ints, s.count);
-    case Kind::Tensors: return convert_list(false, s, o);
-    case Kind::MaybeTensors: return convert_list(true, s, o);
-    case Kind::Object: s.p = o; return Got::Yes;
+    case Kind::Ints:
+      return to_ints(o, s.ints, s.count);
+    case Kind::Tensors:
+      return convert_list(false, s, o);
+    case Kind::MaybeTensors:
+      return convert_list(true, s, o);
+    case Kind::Object:
+      s.p = o;
+      return Got::Yes;
   }
   return Got::No;
 }
@@ -235,33 +249,47 @@ namespace {
 
 const char* expected(const Param& param) {
   switch (param.kind) {
-    case Kind::Tensor: return "a Tensor";
-    case Kind::Operand: return "a Tensor or a number";
+    case Kind::Tensor:
+      return "a Tensor";
+    case Kind::Operand:
+      return "a Tensor or a number";
     case Kind::Number:
-    case Kind::Float: return "a number";
-    case Kind::Int: return "an int";
-    case Kind::Bool: return "a bool";
-    case Kind::Str: return "a str";
-    case Kind::DType: return "a dtype such as lamina.float32";
-    case Kind::Device: return "a device such as 'cpu'";
-    case Kind::Ints: return "an int or a tuple of ints";
-    case Kind::Tensors: return "a list or tuple of Tensors";
-    case Kind::MaybeTensors: return "a list or tuple of Tensors or None";
-    case Kind::Object: break;
+    case Kind::Float:
+      return "a number";
+    case Kind::Int:
+      return "an int";
+    case Kind::Bool:
+      return "a bool";
+    case Kind::Str:
+      return "a str";
+    case Kind::DType:
+      return "a dtype such as lamina.float32";
+    case Kind::Device:
+      return "a device such as 'cpu'";
+    case Kind::Ints:
+      return "an int or a tuple of ints";
+    case Kind::Tensors:
+      return "a list or tuple of Tensors";
+    case Kind::MaybeTensors:
+      return "a list or tuple of Tensors or None";
+    case Kind::Object:
+      break;
   }
   return "something else";
 }
 
 // "a list with a str in it" for the element that is wrong.
 std::string arrived_as(const Param& param, PyObject* o) {
-  const bool list = param.kind == Kind::Tensors || param.kind == Kind::MaybeTensors ||
-                    param.kind == Kind::Ints;
-  if (!list || !(PyList_Check(o) || PyTuple_Check(o))) return arrived(o);
+  const bool list =
+      param.kind == Kind::Tensors || param.kind == Kind::MaybeTensors || param.kind == Kind::Ints;
+  const bool tensor = param.kind == Kind::Tensor || param.kind == Kind::Operand;
+  if (!list || !(PyList_Check(o) || PyTuple_Check(o)))
+    return tensor || o == Py_None ? arrived(o) : Py_TYPE(o)->tp_name;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) {
     PyObject* element = PySequence_Fast_GET_ITEM(o, i);
     int64_t ignored;
-    const bool fine = param.kind == Kind::Ints ? to_integer(element, ignored) == Got::Yes
-                                               : is_tensor(element);
+    const bool fine =
+        param.kind == Kind::Ints ? to_integer(element, ignored) == Got::Yes : is_tensor(element);
     if (!fine)
       return text::concat(Py_TYPE(o)->tp_name, " with ", arrived(element), " at position ", i);
   }

@@ -34,7 +34,19 @@ namespace lamina::bindings {
 inline constexpr int kMaxParams = 14;
 
 enum class Kind : uint8_t {
-  Tensor, Operand, Number, Float, Int, Bool, Str, DType, Device, Ints, Tensors, MaybeTensors, Object
+  Tensor,
+  Operand,
+  Number,
+  Float,
+  Int,
+  Bool,
+  Str,
+  DType,
+  Device,
+  Ints,
+  Tensors,
+  MaybeTensors,
+  Object
 };
 
 // A converted argument; which members count depends on the parameter's kind.
@@ -48,7 +60,7 @@ struct Slot {
   int count;
   int64_t i;
   double d;
-  const void* p;          // Tensor, PyObject or text
+  const void* p;           // Tensor, PyObject or text
   int64_t ints[kMaxRank];  // last: copying a default stops before it
 };
 

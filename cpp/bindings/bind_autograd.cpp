@@ -81,7 +81,8 @@ PyObject* register_python_hook(PyObject* tensor, PyObject* function) {
   check<TypeError>(PyCallable_Check(function), "register_hook: the hook must be callable, got ",
                    arrived(function));
   auto hook = make<PyHook>(function);
-  RemovableHandle handle{hook->link(), py::reinterpret_steal<py::object>(PyWeakref_NewRef(tensor, nullptr)), 0};
+  RemovableHandle handle{hook->link(),
+                         py::reinterpret_steal<py::object>(PyWeakref_NewRef(tensor, nullptr)), 0};
   if (!handle.tensor) throw py::error_already_set();
   handle.id = register_hook(tensor_of(tensor), std::move(hook));
   track(tensor);
@@ -91,7 +92,9 @@ PyObject* register_python_hook(PyObject* tensor, PyObject* function) {
 namespace {
 
 constexpr Def kDefs[] = {
-    def("backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False) -> None",
+    def(
+        "backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool "
+        "create_graph=False) -> None",
         kMethod | kHeavy,
         [](Args& a) {
           const Tensor roots[] = {a.tensor(0)}, grads[] = {a.tensor(1)};
@@ -99,7 +102,9 @@ constexpr Def kDefs[] = {
           backward(roots, grads, a.has(2) ? a.flag(2) : create, create);
         },
         "Add the gradient of this tensor into the ``.grad`` of every leaf it depends on."),
-    def("backward(Tensor[] tensors, Tensor?[]? grad_tensors=None, bool? retain_graph=None, bool create_graph=False) -> None",
+    def(
+        "backward(Tensor[] tensors, Tensor?[]? grad_tensors=None, bool? retain_graph=None, bool "
+        "create_graph=False) -> None",
         kFunction | kHeavy,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(1).begin(), a.tensors(1).end());
@@ -108,7 +113,10 @@ constexpr Def kDefs[] = {
           backward(a.tensors(0), grads, a.has(2) ? a.flag(2) : create, create);
         },
         "Add the gradient of `tensors` into the ``.grad`` of every leaf they depend on."),
-    def("grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Tensor, ...]",
+    def(
+        "grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? "
+        "retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Tensor, "
+        "...]",
         kFunction | kHeavy,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(2).begin(), a.tensors(2).end());
@@ -118,25 +126,33 @@ constexpr Def kDefs[] = {
                       a.flag(5));
         },
         "The gradient of `outputs` with respect to `inputs`; None where unused and allowed."),
-    def("is_grad_enabled() -> bool", kFunction, [](Args&) { return grad_enabled(); },
+    def(
+        "is_grad_enabled() -> bool", kFunction, [](Args&) { return grad_enabled(); },
         "Whether this thread records ops."),
-    def("set_grad_enabled(bool mode) -> None", kFunction, [](Args& a) { set_grad_enabled(a.flag(0)); },
-        "Let this thread record ops, or not."),
-    def("requires_grad_(Tensor self, bool requires_grad=True)", kMethod,
+    def(
+        "set_grad_enabled(bool mode) -> None", kFunction,
+        [](Args& a) { set_grad_enabled(a.flag(0)); }, "Let this thread record ops, or not."),
+    def(
+        "requires_grad_(Tensor self, bool requires_grad=True)", kMethod,
         [](Args& a) {
           set_requires_grad(a.tensor(0), a.flag(1));
           return a.tensor(0);
         },
         "Set ``requires_grad`` and return this tensor."),
-    def("retain_grad(Tensor self) -> None", kMethod, [](Args& a) { retain_grad(a.tensor(0)); },
+    def(
+        "retain_grad(Tensor self) -> None", kMethod, [](Args& a) { retain_grad(a.tensor(0)); },
         "Keep the gradient of this non-leaf tensor in ``.grad`` during backward."),
-    def("register_hook(object self, object hook) -> RemovableHandle", kMethod,
+    def(
+        "register_hook(object self, object hook) -> RemovableHandle", kMethod,
         [](Args& a) { return register_python_hook(a.object(0), a.object(1)); },
-        "Call ``hook(grad)`` whenever the gradient of this tensor is known; what it returns, if not "
+        "Call ``hook(grad)`` whenever the gradient of this tensor is known; what it returns, if "
+        "not "
         "None, takes its place. The handle's ``remove()`` takes the hook off."),
-    def("detach(Tensor input)", kFunction | kMethod, [](Args& a) { return detach(a.tensor(0)); },
+    def(
+        "detach(Tensor input)", kFunction | kMethod, [](Args& a) { return detach(a.tensor(0)); },
         "The same memory without the gradient's record."),
-    def("detach_(Tensor self)", kMethod,
+    def(
+        "detach_(Tensor self)", kMethod,
         [](Args& a) {
           check<RuntimeError>(!is_view(a.tensor(0)),
                               "detach_: this is a view of another tensor; use detach()");
@@ -165,7 +181,8 @@ void bind_autograd(PyObject* module) {
            [](const PyNode& n, const py::object& other) {
              return py::isinstance<PyNode>(other) && other.cast<PyNode>().node == n.node;
            })
-      .def("__hash__", [](const PyNode& n) { return reinterpret_cast<uintptr_t>(n.node.get()) >> 4; })
+      .def("__hash__",
+           [](const PyNode& n) { return reinterpret_cast<uintptr_t>(n.node.get()) >> 4; })
       .def("__repr__", [](const PyNode& n) { return text::concat("<", n.node->name(), ">"); });
   py::class_<RemovableHandle>(m, "RemovableHandle", "Takes a hook off again.")
       .def("remove", &RemovableHandle::remove, "Take the hook off; doing so twice is harmless.")

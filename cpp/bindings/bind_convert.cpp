@@ -33,7 +33,8 @@ Tensor to(Args& a) {
 
 PyObject* numpy(Args& a) {
   if (!a.flag(1)) return to_numpy(a.object(0));
-  const auto plain = py::reinterpret_steal<py::object>(wrap(on_host(detach(tensor_of(a.object(0))))));
+  const auto plain =
+      py::reinterpret_steal<py::object>(wrap(on_host(detach(tensor_of(a.object(0))))));
   return to_numpy(plain.ptr());
 }
 
@@ -56,7 +57,7 @@ PyObject* format(Args& a) {
   const py::str spec(a.text(1));
   if (t.rank() == 0) {
     const auto number = py::reinterpret_steal<py::object>(from_scalar(item("format", t)));
-    if (*a.text(1)) return PyObject_Format(number.ptr(), spec.ptr());
+    return PyObject_Format(number.ptr(), spec.ptr());
   }
   check<TypeError>(*a.text(1) == 0, "format: only a 0-d tensor takes a format, got '", a.text(1),
                    "' for a tensor ", t);
@@ -99,10 +100,10 @@ PyObject* reduce(Args& a) {
   const auto plain = py::reinterpret_steal<py::object>(wrap(on_host(detach(t))));
   const auto array = py::reinterpret_steal<py::object>(to_numpy(plain.ptr()));
   const py::object rebuild = py::module_::import("lamina._core").attr("_rebuild");
-  const py::object state = py::hasattr(self, "__dict__") ? self.attr("__dict__") : py::object(py::none());
+  const py::object state =
+      py::hasattr(self, "__dict__") ? self.attr("__dict__") : py::object(py::none());
   return py::make_tuple(rebuild,
-                        py::make_tuple(py::type::of(self), array,
-                                       requires_grad(t) && is_leaf(t)),
+                        py::make_tuple(py::type::of(self), array, requires_grad(t) && is_leaf(t)),
                         state)
       .release()
       .ptr();
@@ -110,20 +111,24 @@ PyObject* reduce(Args& a) {
 
 PyObject* rebuild(Args& a) {
   PyObject* type = a.object(0);
-  check<TypeError>(PyType_Check(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), tensor_type),
-                   "_rebuild: needs a Tensor type, got ", arrived(type));
+  check<TypeError>(
+      PyType_Check(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), tensor_type),
+      "_rebuild: needs a Tensor type, got ", arrived(type));
   Tensor t = tensor_from_buffer("_rebuild", a.object(1), true);
   if (a.flag(2)) set_requires_grad(t, true);
   return wrap_as(reinterpret_cast<PyTypeObject*>(type), std::move(t));
 }
 
-#define CAST(name, type)                                                                   \
-  def(name "(Tensor self)", kMethod,                                                       \
-      [](Args& a) { return ops::to(a.tensor(0), DType::type); }, "This tensor as " #type ".")
+#define CAST(name, type)                                                                        \
+  def(                                                                                          \
+      name "(Tensor self)", kMethod, [](Args& a) { return ops::to(a.tensor(0), DType::type); }, \
+      "This tensor as " #type ".")
 
 constexpr Def kDefs[] = {
-    def("to(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False)\n"
-        "to(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False)\n"
+    def(
+        "to(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False)\n"
+        "to(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool "
+        "copy=False)\n"
         "to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False)",
         kMethod, [](Args& a) { return to(a); },
         "Another dtype, another device, or those of `other`; itself when nothing changes."),
@@ -133,33 +138,48 @@ constexpr Def kDefs[] = {
     CAST("int", Int32),
     CAST("byte", UInt8),
     CAST("bool", Bool),
-    def("type_as(Tensor self, Tensor other)", kMethod,
-        [](Args& a) { return ops::to(ops::to(a.tensor(0), a.tensor(1).dtype()), a.tensor(1).device()); },
+    def(
+        "type_as(Tensor self, Tensor other)", kMethod,
+        [](Args& a) {
+          return ops::to(ops::to(a.tensor(0), a.tensor(1).dtype()), a.tensor(1).device());
+        },
         "The dtype and device of `other`."),
-    def("cpu(Tensor self)", kMethod, [](Args& a) { return ops::to(a.tensor(0), Device{}); },
+    def(
+        "cpu(Tensor self)", kMethod, [](Args& a) { return ops::to(a.tensor(0), Device{}); },
         "On the CPU; itself if it is there."),
-    def("is_floating_point(Tensor input) -> bool", kFunction | kMethod,
+    def(
+        "is_floating_point(Tensor input) -> bool", kFunction | kMethod,
         [](Args& a) { return is_floating(a.tensor(0).dtype()); }, "Whether the dtype is a float."),
-    def("is_tensor(object obj) -> bool", kFunction,
+    def(
+        "is_tensor(object obj) -> bool", kFunction,
         [](Args& a) -> PyObject* { return PyBool_FromLong(is_tensor(a.object(0))); },
         "Whether an object is a Tensor."),
-    def("item(Tensor self) -> float", kMethod,
+    def(
+        "item(Tensor self) -> float", kMethod,
         [](Args& a) -> PyObject* { return from_scalar(item("item", a.tensor(0))); },
         "The one element as a Python number."),
-    def("tolist(Tensor self) -> object", kMethod,
+    def(
+        "tolist(Tensor self) -> object", kMethod,
         [](Args& a) -> PyObject* { return to_list(a.tensor(0)); },
         "The elements as nested lists of Python numbers."),
-    def("numpy(object self, *, bool force=False) -> object", kMethod, [](Args& a) { return numpy(a); },
+    def(
+        "numpy(object self, *, bool force=False) -> object", kMethod,
+        [](Args& a) { return numpy(a); },
         "A NumPy array over the same memory; `force` detaches and copies to the CPU if needed."),
-    def("__array__(object self, object? dtype=None, bool? copy=None) -> object", kMethod,
+    def(
+        "__array__(object self, object? dtype=None, bool? copy=None) -> object", kMethod,
         [](Args& a) { return array(a); }, "NumPy's protocol."),
-    def("__format__(object self, str format_spec) -> str", kMethod, [](Args& a) { return format(a); },
-        "A 0-d tensor formats as its number."),
-    def("__deepcopy__(object self, object memo) -> Tensor", kMethod, [](Args& a) { return deepcopy(a); },
-        "A copy of a leaf, with its gradient."),
-    def("__reduce_ex__(object self, object protocol) -> object", kMethod, [](Args& a) { return reduce(a); },
-        "Pickles through NumPy."),
-    def("_rebuild(object type, object array, bool requires_grad) -> Tensor", kFunction,
+    def(
+        "__format__(object self, str format_spec) -> str", kMethod,
+        [](Args& a) { return format(a); }, "A 0-d tensor formats as its number."),
+    def(
+        "__deepcopy__(object self, object memo) -> Tensor", kMethod,
+        [](Args& a) { return deepcopy(a); }, "A copy of a leaf, with its gradient."),
+    def(
+        "__reduce_ex__(object self, object protocol) -> object", kMethod,
+        [](Args& a) { return reduce(a); }, "Pickles through NumPy."),
+    def(
+        "_rebuild(object type, object array, bool requires_grad) -> Tensor", kFunction,
         [](Args& a) { return rebuild(a); }, "A tensor from its pickle."),
 };
 

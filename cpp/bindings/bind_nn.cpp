@@ -20,22 +20,27 @@ ops::Reduction reduction(const char* op, Args& a, int i) {
 }
 
 constexpr Def kDefs[] = {
-    def("matmul(Tensor input, Tensor other)", kBoth | kProduct,
+    def(
+        "matmul(Tensor input, Tensor other)", kBoth | kProduct,
         [](Args& a) { return ops::matmul(a.tensor(0), a.tensor(1)); },
         "The matrix product; batched over leading dimensions, which broadcast."),
-    def("mm(Tensor input, Tensor mat2)", kBoth | kProduct,
-        [](Args& a) { return ops::mm(a.tensor(0), a.tensor(1)); },
-        "The product of two matrices."),
-    def("bmm(Tensor input, Tensor mat2)", kBoth | kProduct,
+    def(
+        "mm(Tensor input, Tensor mat2)", kBoth | kProduct,
+        [](Args& a) { return ops::mm(a.tensor(0), a.tensor(1)); }, "The product of two matrices."),
+    def(
+        "bmm(Tensor input, Tensor mat2)", kBoth | kProduct,
         [](Args& a) { return ops::bmm(a.tensor(0), a.tensor(1)); },
         "The products of two batches of matrices."),
-    def("linear(Tensor input, Tensor weight, Tensor? bias=None)", kFunction | kProduct,
+    def(
+        "linear(Tensor input, Tensor weight, Tensor? bias=None)", kFunction | kProduct,
         [](Args& a) { return ops::linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
         "input @ weight.T + bias."),
-    def("dropout(Tensor input, float p=0.5, bool training=True)", kFunction,
+    def(
+        "dropout(Tensor input, float p=0.5, bool training=True)", kFunction,
         [](Args& a) { return ops::dropout(a.tensor(0), a.real(1), a.flag(2)); },
         "Zeros elements with probability p and scales the others by 1 / (1 - p), in training."),
-    def("batch_norm(Tensor input, Tensor? running_mean, Tensor? running_var, Tensor? weight=None, "
+    def(
+        "batch_norm(Tensor input, Tensor? running_mean, Tensor? running_var, Tensor? weight=None, "
         "Tensor? bias=None, bool training=False, float momentum=0.1, float eps=1e-5)",
         kFunction,
         [](Args& a) {
@@ -44,7 +49,8 @@ constexpr Def kDefs[] = {
         },
         "Each channel (dimension 1) with mean 0 and variance 1, by the batch's statistics in "
         "training and the running ones otherwise, then scaled and shifted."),
-    def("cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
+    def(
+        "cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
         "str reduction='mean', float label_smoothing=0.0)",
         kFunction,
         [](Args& a) {
@@ -52,7 +58,8 @@ constexpr Def kDefs[] = {
                                     reduction("cross_entropy", a, 4), a.real(5));
         },
         "Cross-entropy of logits against class indices or probabilities."),
-    def("nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
+    def(
+        "nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
         "str reduction='mean')",
         kFunction,
         [](Args& a) {
@@ -60,16 +67,15 @@ constexpr Def kDefs[] = {
                                reduction("nll_loss", a, 4));
         },
         "Negative log-likelihood of log-probabilities against class indices."),
-#define LOSS(name, doc)                                                                    \
-  def(#name "(Tensor input, Tensor target, str reduction='mean')", kFunction,              \
-      [](Args& a) {                                                                        \
-        return ops::name(a.tensor(0), a.tensor(1), reduction(#name, a, 2));                \
-      },                                                                                   \
-      doc)
+#define LOSS(name, doc)                                                       \
+  def(                                                                        \
+      #name "(Tensor input, Tensor target, str reduction='mean')", kFunction, \
+      [](Args& a) { return ops::name(a.tensor(0), a.tensor(1), reduction(#name, a, 2)); }, doc)
     LOSS(mse_loss, "Squared differences."),
     LOSS(l1_loss, "Absolute differences."),
 #undef LOSS
-    def("binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, "
+    def(
+        "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, "
         "Tensor? pos_weight=None, str reduction='mean')",
         kFunction,
         [](Args& a) {

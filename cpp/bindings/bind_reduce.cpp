@@ -15,16 +15,19 @@ constexpr unsigned kBoth = kFunction | kMethod;
 // var and std: `correction` by name, or PyTorch's older `unbiased`.
 double correction(Args& a) {
   switch (a.overload()) {
-    case 0: return a.has(2) ? a.real(2) : 1;
-    case 1: return a.flag(2) ? 1 : 0;
-    default: return a.flag(1) ? 1 : 0;
+    case 0:
+      return a.has(2) ? a.real(2) : 1;
+    case 1:
+      return a.flag(2) ? 1 : 0;
+    default:
+      return a.flag(1) ? 1 : 0;
   }
 }
 
-#define SPREAD_FORMS(name, result)                                                               \
-  name "(Tensor input, int[]? dim=None, *, float? correction=1, bool keepdim=False)" result "\n" \
-  name "(Tensor input, int[]? dim=None, bool unbiased=True, bool keepdim=False)" result "\n"     \
-  name "(Tensor input, bool unbiased)" result
+#define SPREAD_FORMS(name, result)                                                                \
+  name "(Tensor input, int[]? dim=None, *, float? correction=1, bool keepdim=False)" result       \
+       "\n" name "(Tensor input, int[]? dim=None, bool unbiased=True, bool keepdim=False)" result \
+       "\n" name "(Tensor input, bool unbiased)" result
 
 template <auto F>
 auto spread(Args& a) {
@@ -51,51 +54,60 @@ PyObject* extreme(Args& a) {
   return to_python(std::move(out));
 }
 
-#define EXTREME_FORMS(name)                                                                      \
-  name "(Tensor input)\n"                                                                        \
-  name "(Tensor input, int dim, bool keepdim=False) -> values_and_indices\n"                     \
-  name "(Tensor input, Tensor other)"
+#define EXTREME_FORMS(name)                                                       \
+  name "(Tensor input)\n" name                                                    \
+       "(Tensor input, int dim, bool keepdim=False) -> values_and_indices\n" name \
+       "(Tensor input, Tensor other)"
 
 constexpr Def kDefs[] = {
-#define SUM(name, doc)                                                                           \
-  def(#name "(" DIMS ", *, dtype? dtype=None)", kBoth,                                           \
+#define SUM(name, doc)                                 \
+  def(                                                 \
+      #name "(" DIMS ", *, dtype? dtype=None)", kBoth, \
       [](Args& a) { return ops::name(a.tensor(0), a.ints(1), a.flag(2), a.dtype(3)); }, doc)
     SUM(sum, "The sum over `dim`, by default over everything."),
     SUM(mean, "The mean over `dim`, by default over everything."),
     SUM(prod, "The product over `dim`, by default over everything."),
 #undef SUM
-#define PLAIN(name, doc)                                                                         \
-  def(#name "(" DIMS ")", kBoth,                                                                 \
+#define PLAIN(name, doc)         \
+  def(                           \
+      #name "(" DIMS ")", kBoth, \
       [](Args& a) { return ops::name(a.tensor(0), a.ints(1), a.flag(2)); }, doc)
     PLAIN(amax, "The largest element over `dim`; equal ones share the gradient."),
     PLAIN(amin, "The smallest element over `dim`; equal ones share the gradient."),
     PLAIN(any, "Whether any element over `dim` is not zero."),
     PLAIN(all, "Whether no element over `dim` is zero."),
 #undef PLAIN
-    def(SPREAD_FORMS("var", ""), kBoth, [](Args& a) { return spread<ops::var>(a); },
+    def(
+        SPREAD_FORMS("var", ""), kBoth, [](Args& a) { return spread<ops::var>(a); },
         "The variance over `dim`: squared deviations over (n - correction)."),
-    def(SPREAD_FORMS("std", ""), kBoth, [](Args& a) { return spread<ops::std>(a); },
+    def(
+        SPREAD_FORMS("std", ""), kBoth, [](Args& a) { return spread<ops::std>(a); },
         "The standard deviation over `dim`; see var."),
-    def(SPREAD_FORMS("var_mean", " -> tuple[Tensor, Tensor]"), kFunction, [](Args& a) { return spread<ops::var_mean>(a); },
-        "Variance and mean over `dim`; see var."),
-    def(EXTREME_FORMS("max"), kBoth, 
+    def(
+        SPREAD_FORMS("var_mean", " -> tuple[Tensor, Tensor]"), kFunction,
+        [](Args& a) { return spread<ops::var_mean>(a); }, "Variance and mean over `dim`; see var."),
+    def(
+        EXTREME_FORMS("max"), kBoth,
         [](Args& a) { return extreme<ops::amax, ops::max, BinaryOp::maximum>(a); },
         "The largest element; with `dim`, the pair (values, indices); with `other`, elementwise."),
-    def(EXTREME_FORMS("min"), kBoth, 
+    def(
+        EXTREME_FORMS("min"), kBoth,
         [](Args& a) { return extreme<ops::amin, ops::min, BinaryOp::minimum>(a); },
         "The smallest element; with `dim`, the pair (values, indices); with `other`, elementwise."),
-#define ARG(name, doc)                                                                           \
-  def(#name "(Tensor input, int? dim=None, bool keepdim=False)", kBoth,                          \
+#define ARG(name, doc)                                                  \
+  def(                                                                  \
+      #name "(Tensor input, int? dim=None, bool keepdim=False)", kBoth, \
       [](Args& a) { return ops::name(a.tensor(0), a.maybe_integer(1), a.flag(2)); }, doc)
     ARG(argmax, "Where the first largest element is, along `dim` or in the flattened tensor."),
     ARG(argmin, "Where the first smallest element is, along `dim` or in the flattened tensor."),
 #undef ARG
-#define SOFT(name, doc)                                                                          \
-  def(#name "(Tensor input, int dim, *, dtype? dtype=None)", kBoth,                              \
-      [](Args& a) {                                                                              \
-        return ops::name(a.dtype(2) ? ops::to(a.tensor(0), *a.dtype(2)) : a.tensor(0),           \
-                         a.integer(1));                                                          \
-      },                                                                                         \
+#define SOFT(name, doc)                                                                \
+  def(                                                                                 \
+      #name "(Tensor input, int dim, *, dtype? dtype=None)", kBoth,                    \
+      [](Args& a) {                                                                    \
+        return ops::name(a.dtype(2) ? ops::to(a.tensor(0), *a.dtype(2)) : a.tensor(0), \
+                         a.integer(1));                                                \
+      },                                                                               \
       doc)
     SOFT(softmax, "exp(x) over its sum along `dim`."),
     SOFT(log_softmax, "The logarithm of softmax, without its rounding."),

@@ -37,8 +37,8 @@ Device parse_device(std::string_view name) {
     device.index = static_cast<int8_t>(index);
   }
   check<RuntimeError>(ok, "device: no device '", name, "'; there are 'cpu', 'cuda' and 'cuda:N'");
-  check<RuntimeError>(!device.is_cpu() || device.index == 0, "device: there is only one 'cpu', got '",
-                      name, "'");
+  check<RuntimeError>(!device.is_cpu() || device.index == 0,
+                      "device: there is only one 'cpu', got '", name, "'");
   return device;
 }
 
@@ -81,8 +81,7 @@ PyObject* size_numel(PyObject* self, PyObject*) {
 }
 
 PyObject* size_reduce(PyObject* self, PyObject*) {
-  return Py_BuildValue("(O(N))", reinterpret_cast<PyObject*>(Py_TYPE(self)),
-                       PySequence_List(self));
+  return Py_BuildValue("(O(N))", reinterpret_cast<PyObject*>(Py_TYPE(self)), PySequence_List(self));
 }
 
 PyMethodDef size_methods[] = {
@@ -188,17 +187,21 @@ void bind_types(PyObject* module) {
   py::class_<Device>(m, "device", "Where a tensor lives: ``device('cpu')``, ``device('cuda:0')``.")
       .def(py::init(&make_device), py::arg("type"), py::arg("index") = py::none())
       .def_property_readonly("type", [](Device d) { return d.is_cpu() ? "cpu" : "cuda"; })
-      .def_property_readonly(
-          "index", [](Device d) { return d.is_cpu() ? std::nullopt : std::optional<int>(d.index); })
+      .def_property_readonly("index",
+                             [](Device d) -> py::object {
+                               if (d.is_cpu()) return py::none();
+                               return py::int_(int{d.index});
+                             })
       .def("__str__", [](Device d) { return to_text(d); })
       .def("__repr__",
            [](Device d) {
              return d.is_cpu() ? std::string("device(type='cpu')")
                                : text::concat("device(type='cuda', index=", int{d.index}, ")");
            })
-      .def("__eq__", [](Device d, const py::object& other) {
-        return py::isinstance<Device>(other) && other.cast<Device>() == d;
-      })
+      .def("__eq__",
+           [](Device d, const py::object& other) {
+             return py::isinstance<Device>(other) && other.cast<Device>() == d;
+           })
       .def("__hash__", [](Device d) { return 2 * int{d.index} + !d.is_cpu(); })
       .def("__reduce__", [](const py::object& self) {
         return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self)));

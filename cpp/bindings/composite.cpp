@@ -75,8 +75,8 @@ Tensor bitwise_not(const Tensor& x) {
 
 Tensor isclose(const Tensor& x, const Tensor& y, double rtol, double atol, bool equal_nan) {
   const Device device = x.device();
-  const Tensor limit = ops::add(ops::scalar(atol, device),
-                                ops::mul(ops::scalar(rtol, device), ops::abs(y)));
+  const Tensor limit =
+      ops::add(ops::scalar(atol, device), ops::mul(ops::scalar(rtol, device), ops::abs(y)));
   const Tensor near = ops::le(ops::abs(ops::sub(x, y)), limit);
   // An infinity is close to itself alone, and its difference to itself is NaN.
   Tensor close = ops::logical_or(ops::eq(x, y), ops::logical_and(near, ops::isfinite(y)));

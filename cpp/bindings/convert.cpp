@@ -179,9 +179,12 @@ Scalar item(const char* op, const Tensor& t) {
 
 PyObject* from_scalar(const Scalar& s) {
   switch (s.kind) {
-    case Scalar::Kind::Bool: return PyBool_FromLong(s.i != 0);
-    case Scalar::Kind::Int: return PyLong_FromLongLong(s.i);
-    default: return PyFloat_FromDouble(s.d);
+    case Scalar::Kind::Bool:
+      return PyBool_FromLong(s.i != 0);
+    case Scalar::Kind::Int:
+      return PyLong_FromLongLong(s.i);
+    default:
+      return PyFloat_FromDouble(s.d);
   }
 }
 
@@ -200,42 +203,56 @@ std::string arrived(PyObject* o) {
 DType dtype_of_format(const char* op, const char* format, Py_ssize_t item_size) {
   if (!format) return DType::UInt8;
   const char* code = format;
-  if (*code == '@' || *code == '=' || (*code == '<' && std::endian::native == std::endian::little) ||
+  if (*code == '@' || *code == '=' ||
+      (*code == '<' && std::endian::native == std::endian::little) ||
       (*code == '>' && std::endian::native == std::endian::big))
     ++code;
   if (std::strlen(code) == 1) {
     switch (*code) {
-      case '?': return DType::Bool;
-      case 'B': return DType::UInt8;
-      case 'f': return DType::Float32;
-      case 'd': return DType::Float64;
+      case '?':
+        return DType::Bool;
+      case 'B':
+        return DType::UInt8;
+      case 'f':
+        return DType::Float32;
+      case 'd':
+        return DType::Float64;
       case 'i':
       case 'l':
-      case 'q': return item_size == 8 ? DType::Int64 : DType::Int32;
-      default: break;
+      case 'q':
+        return item_size == 8 ? DType::Int64 : DType::Int32;
+      default:
+        break;
     }
   }
   constexpr std::pair<const char*, const char*> kNames[] = {
-      {"b", "int8"},    {"h", "int16"},   {"H", "uint16"},   {"I", "uint32"},
-      {"L", "uint64"},  {"Q", "uint64"},  {"e", "float16"},  {"g", "long double"},
-      {"O", "object"},  {"Zf", "complex64"}, {"Zd", "complex128"},
+      {"b", "int8"},   {"h", "int16"},      {"H", "uint16"},      {"I", "uint32"},
+      {"L", "uint64"}, {"Q", "uint64"},     {"e", "float16"},     {"g", "long double"},
+      {"O", "object"}, {"Zf", "complex64"}, {"Zd", "complex128"},
   };
-  std::string name = text::concat("of format '", format, "'");
+  std::string name = text::concat("format '", format, "'");
   for (const auto& [text, known] : kNames)
     if (std::strcmp(text, code) == 0) name = known;
   if (*format == '>' || *format == '!') name += " (big-endian)";
-  raise<TypeError>(op, ": no dtype for an array of ", name,
-                   "; convert it with .astype(...) to bool, uint8, int32, int64, float32 or float64");
+  raise<TypeError>(
+      op, ": no dtype for an array of ", name,
+      "; convert it with .astype(...) to bool, uint8, int32, int64, float32 or float64");
 }
 
 const char* format_of_dtype(DType t) {
   switch (t) {
-    case DType::Bool: return "?";
-    case DType::UInt8: return "B";
-    case DType::Int32: return "i";
-    case DType::Int64: return sizeof(long) == 8 ? "l" : "q";
-    case DType::Float32: return "f";
-    default: return "d";
+    case DType::Bool:
+      return "?";
+    case DType::UInt8:
+      return "B";
+    case DType::Int32:
+      return "i";
+    case DType::Int64:
+      return sizeof(long) == 8 ? "l" : "q";
+    case DType::Float32:
+      return "f";
+    default:
+      return "d";
   }
 }
 

@@ -32,8 +32,8 @@ Got to_ints(PyObject* o, int64_t* out, int& count);
 Scalar item(const char* op, const Tensor& t);
 
 PyObject* from_scalar(const Scalar& s);
-PyObject* dtype_object(DType t);         // borrowed
-PyObject* device_object(Device device);  // a new reference
+PyObject* dtype_object(DType t);                        // borrowed
+PyObject* device_object(Device device);                 // a new reference
 PyObject* size_object(std::span<const int64_t> sizes);  // lamina.Size, a new reference
 
 // The name of an object's type for error texts, with advice for what should have been a tensor.

@@ -38,7 +38,8 @@ BufferPtr open_buffer(const char* op, PyObject* o) {
   delete view;
   PyErr_Clear();
   std::string dtype;
-  if (py::hasattr(o, "dtype")) dtype = text::concat(" of dtype ", py::str(py::handle(o).attr("dtype")).cast<std::string>());
+  if (py::hasattr(o, "dtype"))
+    dtype = text::concat(" of dtype ", py::str(py::handle(o).attr("dtype")).cast<std::string>());
   raise<TypeError>(op, ": cannot read the memory of a ", Py_TYPE(o)->tp_name, dtype);
 }
 
@@ -90,7 +91,8 @@ PyObject* to_numpy(PyObject* tensor) {
   return py::module_::import("numpy").attr("asarray")(view).release().ptr();
 }
 
-// -- the other direction: a tensor as a buffer -----------------------------------------------------
+// -- the other direction: a tensor as a buffer
+// -----------------------------------------------------
 
 namespace {
 

@@ -88,7 +88,8 @@ int tensor_clear(PyObject* self) {
   return 0;
 }
 
-// Tensor(data), Tensor(2, 3), Tensor(): a subclass gets an object of its own around the same memory.
+// Tensor(data), Tensor(2, 3), Tensor(): a subclass gets an object of its own around the same
+// memory.
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&]() -> PyObject* {
     const Py_ssize_t n = PyTuple_GET_SIZE(args);
@@ -197,9 +198,7 @@ int add_tensor_type(PyObject* module, std::vector<PyMethodDef>& methods) {
 }
 
 PyObject* raise_current() {
-  const auto set = [](PyObject* type, const std::exception& e) {
-    PyErr_SetString(type, e.what());
-  };
+  const auto set = [](PyObject* type, const std::exception& e) { PyErr_SetString(type, e.what()); };
   try {
     throw;
   } catch (pybind11::error_already_set& e) {

@@ -12,8 +12,7 @@ namespace lamina::bindings {
 // The object owns a reference to the impl; the impl points back (borrowed, under the GIL), so that
 // a tensor that went through C++ comes back as the same object while that is alive.
 struct PyTensor {
-  PyObject_HEAD
-  Tensor tensor;
+  PyObject_HEAD Tensor tensor;
   PyObject* weakrefs;
 };
 

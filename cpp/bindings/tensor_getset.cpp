@@ -21,9 +21,7 @@ PyObject* dtype(const Tensor& t) { return Py_NewRef(dtype_object(t.dtype())); }
 PyObject* device(const Tensor& t) { return device_object(t.device()); }
 PyObject* ndim(const Tensor& t) { return PyLong_FromLong(t.rank()); }
 PyObject* item_bytes(const Tensor& t) { return PyLong_FromLongLong(item_size(t.dtype())); }
-PyObject* bytes(const Tensor& t) {
-  return PyLong_FromLongLong(t.numel() * item_size(t.dtype()));
-}
+PyObject* bytes(const Tensor& t) { return PyLong_FromLongLong(t.numel() * item_size(t.dtype())); }
 PyObject* is_cuda(const Tensor& t) { return PyBool_FromLong(!t.device().is_cpu()); }
 PyObject* needs_grad(const Tensor& t) { return PyBool_FromLong(requires_grad(t)); }
 PyObject* leaf(const Tensor& t) { return PyBool_FromLong(is_leaf(t)); }

@@ -51,8 +51,7 @@ class Indexer {
         t = PyList_Check(o) ? tensor_from("index", o, {}, {})
                             : tensor_from_buffer("index", o, false);
       check<IndexError>(t.dtype() == DType::Bool || is_integral(t.dtype()),
-                        "index: a tensor of indices must be int64, int32 or bool, got ",
-                        t.dtype());
+                        "index: a tensor of indices must be int64, int32 or bool, got ", t.dtype());
       check<IndexError>(t.dtype() != DType::UInt8,
                         "index: uint8 could mean a mask or positions; say which with .bool() or "
                         ".long()");

@@ -15,8 +15,9 @@ namespace {
 // The other operand of an operator: a tensor, or a number made into one.
 class Operand {
  public:
-  // False with a Python error set, or without one: then the operator is not ours.
-  bool take(PyObject* o, PyObject* other, bool explain) {
+  // False with a Python error set, or without one: then the operator is not ours. Without `op`,
+  // what cannot be an operand is not an error.
+  bool take(const char* op, PyObject* o, PyObject* other) {
     if (is_tensor(o)) {
       tensor_ = &tensor_of(o);
       return true;
@@ -27,8 +28,8 @@ class Operand {
       made_ = ops::scalar(value, tensor_of(other).device());
       return true;
     }
-    if (got == Got::No && explain && refuses(o))
-      PyErr_Format(PyExc_TypeError, "an operand must be a Tensor or a number, got %s",
+    if (got == Got::No && op && refuses(o))
+      PyErr_Format(PyExc_TypeError, "%s: an operand must be a Tensor or a number, got %s", op,
                    arrived(o).c_str());
     return false;
   }
@@ -46,10 +47,10 @@ class Operand {
 };
 
 template <class F>
-PyObject* with_operands(PyObject* a, PyObject* b, bool explain, F f) {
+PyObject* with_operands(const char* op, PyObject* a, PyObject* b, F f) {
   return guarded([&]() -> PyObject* {
     Operand x, y;
-    if (!x.take(a, b, explain) || !y.take(b, a, explain)) {
+    if (!x.take(op, a, b) || !y.take(op, b, a)) {
       if (PyErr_Occurred()) return nullptr;
       Py_RETURN_NOTIMPLEMENTED;
     }
@@ -61,31 +62,40 @@ PyObject* with_operands(PyObject* a, PyObject* b, bool explain, F f) {
   });
 }
 
-using BinaryFn = Tensor (*)(const Tensor&, const Tensor&);
+// Operators that are no rows, with the names that error texts give them.
+struct Composite {
+  const char* name;
+  Tensor (*function)(const Tensor&, const Tensor&);
+};
+constexpr Composite kFloorDivide{"floor_divide", floor_divide};
+constexpr Composite kRemainder{"remainder", remainder};
+constexpr Composite kAnd{"&", bitwise_and};
+constexpr Composite kOr{"|", bitwise_or};
+constexpr Composite kXor{"^", bitwise_xor};
 
-template <BinaryFn F>
+template <const Composite& op>
 PyObject* binary(PyObject* a, PyObject* b) {
-  return with_operands(a, b, true, F);
+  return with_operands(op.name, a, b, op.function);
 }
 
 template <BinaryOp op>
 PyObject* row(PyObject* a, PyObject* b) {
-  return with_operands(a, b, true,
+  return with_operands(info(op).name, a, b,
                        [](const Tensor& x, const Tensor& y) { return ops::binary(op, x, y); });
 }
 
 template <BinaryOp op>
 PyObject* row_in_place(PyObject* a, PyObject* b) {
-  return with_operands(a, b, true, [](const Tensor& x, const Tensor& y) {
+  return with_operands(info(op).name, a, b, [](const Tensor& x, const Tensor& y) {
     ops::binary_(op, x, y);
     return x;
   });
 }
 
-template <BinaryFn F>
+template <const Composite& op>
 PyObject* in_place(PyObject* a, PyObject* b) {
-  return with_operands(a, b, true, [](const Tensor& x, const Tensor& y) {
-    ops::copy_(x, F(x, y));
+  return with_operands(op.name, a, b, [](const Tensor& x, const Tensor& y) {
+    ops::copy_(x, op.function(x, y));
     return x;
   });
 }
@@ -149,8 +159,7 @@ int truth(PyObject* self) {
 }
 
 PyObject* to_float(PyObject* self) {
-  return guarded(
-      [&] { return PyFloat_FromDouble(item("float", tensor_of(self)).value()); });
+  return guarded([&] { return PyFloat_FromDouble(item("float", tensor_of(self)).value()); });
 }
 
 PyObject* to_int(PyObject* self) {
@@ -176,9 +185,8 @@ PyObject* compare(PyObject* a, PyObject* b, int how) {
   static_assert(Py_LT == 0 && Py_LE == 1 && Py_EQ == 2 && Py_NE == 3 && Py_GT == 4 && Py_GE == 5);
   const CompareOp op = kOps[how];
   const bool order = op != CompareOp::eq && op != CompareOp::ne;
-  return with_operands(a, b, order, [op](const Tensor& x, const Tensor& y) {
-    return ops::compare(op, x, y);
-  });
+  return with_operands(order ? name_of(op) : nullptr, a, b,
+                       [op](const Tensor& x, const Tensor& y) { return ops::compare(op, x, y); });
 }
 
 template <class F>
@@ -209,23 +217,23 @@ void add_number_slots(std::vector<PyType_Slot>& slots) {
            slot(Py_nb_subtract, row<BinaryOp::sub>),
            slot(Py_nb_multiply, row<BinaryOp::mul>),
            slot(Py_nb_true_divide, row<BinaryOp::div>),
-           slot(Py_nb_floor_divide, binary<floor_divide>),
-           slot(Py_nb_remainder, binary<remainder>),
+           slot(Py_nb_floor_divide, binary<kFloorDivide>),
+           slot(Py_nb_remainder, binary<kRemainder>),
            slot(Py_nb_power, power),
            slot(Py_nb_matrix_multiply, matmul),
-           slot(Py_nb_and, binary<bitwise_and>),
-           slot(Py_nb_or, binary<bitwise_or>),
-           slot(Py_nb_xor, binary<bitwise_xor>),
+           slot(Py_nb_and, binary<kAnd>),
+           slot(Py_nb_or, binary<kOr>),
+           slot(Py_nb_xor, binary<kXor>),
            slot(Py_nb_inplace_add, row_in_place<BinaryOp::add>),
            slot(Py_nb_inplace_subtract, row_in_place<BinaryOp::sub>),
            slot(Py_nb_inplace_multiply, row_in_place<BinaryOp::mul>),
            slot(Py_nb_inplace_true_divide, row_in_place<BinaryOp::div>),
-           slot(Py_nb_inplace_floor_divide, in_place<floor_divide>),
-           slot(Py_nb_inplace_remainder, in_place<remainder>),
+           slot(Py_nb_inplace_floor_divide, in_place<kFloorDivide>),
+           slot(Py_nb_inplace_remainder, in_place<kRemainder>),
            slot(Py_nb_inplace_power, power_in_place),
-           slot(Py_nb_inplace_and, in_place<bitwise_and>),
-           slot(Py_nb_inplace_or, in_place<bitwise_or>),
-           slot(Py_nb_inplace_xor, in_place<bitwise_xor>),
+           slot(Py_nb_inplace_and, in_place<kAnd>),
+           slot(Py_nb_inplace_or, in_place<kOr>),
+           slot(Py_nb_inplace_xor, in_place<kXor>),
            slot(Py_nb_negative, negative),
            slot(Py_nb_positive, positive),
            slot(Py_nb_absolute, absolute),

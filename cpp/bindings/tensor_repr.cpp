@@ -80,11 +80,16 @@ class Printer {
   std::string element(int64_t at) const {
     const void* base = t_.storage().data();
     switch (t_.dtype()) {
-      case DType::Bool: return static_cast<const uint8_t*>(base)[at] ? "True" : "False";
-      case DType::UInt8: return std::to_string(static_cast<const uint8_t*>(base)[at]);
-      case DType::Int32: return std::to_string(static_cast<const int32_t*>(base)[at]);
-      case DType::Int64: return std::to_string(static_cast<const int64_t*>(base)[at]);
-      default: return printed(format_, value(at));
+      case DType::Bool:
+        return static_cast<const uint8_t*>(base)[at] ? "True" : "False";
+      case DType::UInt8:
+        return std::to_string(static_cast<const uint8_t*>(base)[at]);
+      case DType::Int32:
+        return std::to_string(static_cast<const int32_t*>(base)[at]);
+      case DType::Int64:
+        return std::to_string(static_cast<const int64_t*>(base)[at]);
+      default:
+        return printed(format_, value(at));
     }
   }
   std::string padded(int64_t at) const {
@@ -101,8 +106,8 @@ class Printer {
     int column = 0;
     for (int64_t i = 0; i < n; ++i) {
       const bool gap = skips(n) && i == kEdgeItems;
-      if (i > 0) out += column == 0 ? ",\n" + std::string(static_cast<size_t>(indent) + 1, ' ')
-                                    : ", ";
+      if (i > 0)
+        out += column == 0 ? ",\n" + std::string(static_cast<size_t>(indent) + 1, ' ') : ", ";
       if (gap) {
         out += " ...";
         i = n - kEdgeItems - 1;
@@ -142,7 +147,7 @@ class Printer {
 std::string repr(const Tensor& t) {
   const Tensor host = on_host(t);
   std::vector<std::string> suffixes;
-  const DType usual = is_floating(t.dtype()) ? ops::default_dtype()
+  const DType usual = is_floating(t.dtype())     ? ops::default_dtype()
                       : t.dtype() == DType::Bool ? DType::Bool
                                                  : DType::Int64;
   std::string body;
@@ -154,7 +159,8 @@ std::string repr(const Tensor& t) {
       sizes.back() = ')';
       suffixes.push_back("size=" + sizes);
     }
-    if (t.dtype() != ops::default_dtype()) suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
+    if (t.dtype() != ops::default_dtype())
+      suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
   } else {
     body = Printer(host).text(static_cast<int>(std::strlen(kPrefix)));
     if (t.dtype() != usual) suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));

@@ -29,7 +29,7 @@ constexpr bool kCaching = true;
 constexpr size_t kAlignment = 64;
 constexpr size_t kFine = 1024;  // below it, one class for each 64 bytes
 constexpr int kSteps = 8;
-constexpr int kClasses = 16 + kSteps * 40;
+constexpr int kClasses = 16 + kSteps * 54;  // every size that has 64 bits
 constexpr int64_t kCacheFloor = int64_t{64} << 20;
 
 struct SizeClass {

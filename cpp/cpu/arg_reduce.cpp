@@ -120,8 +120,7 @@ void arg_reduce(Ctx& ctx, ReduceOp op, const TensorRef& values, const TensorRef&
     const auto& m = reduce_micro<T>();
     const ArgReducer<T> reducer{want_max, plan, values.as<T>(), indices.as<int64_t>(),
                                 want_max ? m.max : m.min};
-    const bool rows = plan.it.reduced_rank() > 0 && plan.it.byte_stride(1, 0) == plan.item() &&
-                      (plan.count >= 16 || plan.columns < 4);
+    const bool rows = plan.contiguous_runs() && (plan.count >= 16 || plan.columns < 4);
     rows ? reducer.rows() : reducer.columns();
   });
 }

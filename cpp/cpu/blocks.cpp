@@ -1,5 +1,8 @@
 #include "cpu/blocks.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace lamina::cpu {
 namespace {
 
@@ -40,7 +43,16 @@ Blocks::Blocks(const char* op, const Iter& it, const DType* dtypes, unsigned sca
     }
   }
   flat_ = !buffered;
-  if (flat_ || it.rank() == 0 || it.size(0) < kRun) return;
+  if (flat_ || it.rank() == 0) return;
+  if (it.size(0) < kRun) {
+    for (int k = 1; k < it.operands(); ++k) {
+      bool repeats = cast_[k] != nullptr && it.rank() > 1;
+      for (int d = 1; d < it.rank(); ++d) repeats &= it.byte_stride(k, d) == 0;
+      if (repeats) periodic_ |= 1u << k;
+    }
+    if (periodic_ != 0) chunk_ = kChunk / it.size(0) * it.size(0);
+    return;
+  }
 
   // Not one run for all, but perhaps every row is one.
   unsigned row_scalars = 0;
@@ -56,17 +68,29 @@ Blocks::Blocks(const char* op, const Iter& it, const DType* dtypes, unsigned sca
   scalars_ = row_scalars;
 }
 
+// Chunks begin with a row, so that one copy of the repeated rows serves them all.
+void Blocks::repeat(int64_t n, char (*memory)[kChunk * 8]) const {
+  const int64_t row = it_.size(0);
+  for (int k = 1; k < it_.operands(); ++k) {
+    if (((periodic_ >> k) & 1) == 0) continue;
+    cast_[k](row, memory[k], item_[k], base_[k], it_.byte_stride(k, 0));
+    for (int64_t have = row; have < n; have *= 2)
+      std::memcpy(memory[k] + have * item_[k], memory[k],
+                  static_cast<size_t>(std::min(have, kChunk - have) * item_[k]));
+  }
+}
+
 void Blocks::gather(int64_t at, int64_t n, char (*memory)[kChunk * 8], char** ptrs) const {
   bool any = false;
   for (int k = 0; k < it_.operands(); ++k) {
     ptrs[k] = cast_[k] != nullptr ? memory[k] : base_[k] + at * step_[k];
-    any |= k > 0 && cast_[k] != nullptr;
+    any |= k > 0 && through_gather(k);
   }
   if (!any) return;
   int64_t done = 0;
   it_.for_range(at, at + n, [&](int64_t run, char* const* from, const int64_t* strides) {
     for (int k = 1; k < it_.operands(); ++k)
-      if (cast_[k] != nullptr)
+      if (through_gather(k))
         cast_[k](run, memory[k] + done * item_[k], item_[k], from[k], strides[k]);
     done += run;
   });

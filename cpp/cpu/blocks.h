@@ -46,10 +46,11 @@ class Blocks {
         });
       });
     } else {
-      parallel_for(it_.numel(), grain, [&](int64_t begin, int64_t end) {
+      parallel_for(it_.numel(), grain / chunk_ * chunk_, [&](int64_t begin, int64_t end) {
         alignas(64) char memory[Iter::kMaxOperands][kChunk * 8];
-        for (int64_t at = begin; at < end; at += kChunk) {
-          const int64_t n = end - at < kChunk ? end - at : kChunk;
+        if (periodic_ != 0) repeat(end - begin < chunk_ ? end - begin : chunk_, memory);
+        for (int64_t at = begin; at < end; at += chunk_) {
+          const int64_t n = end - at < chunk_ ? end - at : chunk_;
           char* ptrs[Iter::kMaxOperands];
           gather(at, n, memory, ptrs);
           kernel(n, ptrs, scalars_);
@@ -60,8 +61,13 @@ class Blocks {
   }
 
  private:
+  void repeat(int64_t n, char (*memory)[kChunk * 8]) const;
   void gather(int64_t at, int64_t n, char (*memory)[kChunk * 8], char** ptrs) const;
   void scatter(int64_t at, int64_t n, const char* from) const;
+
+  bool through_gather(int k) const {
+    return cast_[k] != nullptr && ((periodic_ >> k) & 1) == 0;
+  }
 
   const Iter& it_;
   int64_t item_[Iter::kMaxOperands];  // bytes of an element as the kernel sees it
@@ -70,6 +76,8 @@ class Blocks {
   CastRun cast_[Iter::kMaxOperands];  // null: no buffer
   alignas(8) char value_[Iter::kMaxOperands][8];  // a single value of another dtype, cast
   unsigned scalars_ = 0;              // inputs that are one value
+  unsigned periodic_ = 0;             // operands in the buffer that repeat every row: a bias
+  int64_t chunk_ = kChunk;            // a multiple of the row then
   bool flat_ = false;                 // no buffer anywhere, one run
   bool runs_ = false;                 // no buffer anywhere, long runs
 };

@@ -34,18 +34,18 @@ int transposed_dim(const Iter& it) {
   return 0;
 }
 
-// Square tiles, so that each cache line of either side is fetched once.
+// Square tiles through a buffer: src is read line by line, whatever its stride, and each line once.
 template <class Bits>
 void copy_transposed(const Iter& it, int across) {
   constexpr int64_t kTile = 32;
+  constexpr int64_t kItem = sizeof(Bits);
   const int64_t width = it.size(0);
   const int64_t height = it.size(across);
   const int64_t dst_row = it.byte_stride(0, across);
   const int64_t src_row = it.byte_stride(1, 0);
   const int64_t stripes = (height + kTile - 1) / kTile;
   const int64_t planes = it.numel() / (width * height);
-  const int64_t grain =
-      std::max<int64_t>(1, kGrainBytes / (width * kTile * int64_t{sizeof(Bits)}));
+  const int64_t grain = std::max<int64_t>(1, kGrainBytes / (width * kTile * kItem));
   parallel_for(planes * stripes, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       char* dst = it.data(0);
@@ -61,11 +61,13 @@ void copy_transposed(const Iter& it, int across) {
       const int64_t bottom = std::min(height, top + kTile);
       for (int64_t left = 0; left < width; left += kTile) {
         const int64_t right = std::min(width, left + kTile);
+        Bits tile[kTile][kTile];
+        for (int64_t j = left; j < right; ++j)
+          std::memcpy(tile[j - left], src + j * src_row + top * kItem,
+                      static_cast<size_t>((bottom - top) * kItem));
         for (int64_t i = top; i < bottom; ++i) {
-          Bits* to = reinterpret_cast<Bits*>(dst + i * dst_row);
-          const char* from = src + i * int64_t{sizeof(Bits)};
-          for (int64_t j = left; j < right; ++j)
-            to[j] = *reinterpret_cast<const Bits*>(from + j * src_row);
+          Bits* to = reinterpret_cast<Bits*>(dst + i * dst_row) + left;
+          for (int64_t j = 0; j < right - left; ++j) to[j] = tile[j][i - top];
         }
       }
     }
@@ -102,14 +104,16 @@ void copy(Ctx&, const TensorRef& dst, const TensorRef& src) {
 void fill(Ctx&, const TensorRef& dst, double value) {
   dispatch("fill", dst.dtype, [&]<class T>() {
     const T v = convert<T>(value);
+    if (dst.contiguous()) {
+      T* out = dst.as<T>();
+      parallel_for(dst.numel(), kGrainBytes / int64_t{sizeof(T)},
+                   [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, v); });
+      return;
+    }
     const Iter it("fill", {dst});
     parallel_for(it.numel(), kGrainBytes / int64_t{sizeof(T)}, [&](int64_t begin, int64_t end) {
       it.for_range(begin, end, [&](int64_t n, char* const* ptrs, const int64_t* strides) {
-        if (strides[0] == int64_t{sizeof(T)} || n == 1) {
-          std::fill_n(reinterpret_cast<T*>(ptrs[0]), n, v);
-        } else {
-          for (int64_t i = 0; i < n; ++i) *reinterpret_cast<T*>(ptrs[0] + i * strides[0]) = v;
-        }
+        for (int64_t i = 0; i < n; ++i) *reinterpret_cast<T*>(ptrs[0] + i * strides[0]) = v;
       });
     });
   });

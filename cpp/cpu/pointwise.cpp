@@ -110,6 +110,14 @@ void binary(Ctx&, BinaryOp op, const TensorRef& dst, const TensorRef& x, const T
       kernel(n, dst.as<T>(), x.as<const T>(), y.as<const T>(), kNoScalar);
       return;
     }
+    // The same with a number: x * 2.
+    if (y.numel() == 1 && y.rank() <= dst.rank() && small_and_plain(dst, {&x}, n, grain)) {
+      T number;
+      cast_run(name, dst.dtype, y.dtype)(1, reinterpret_cast<char*>(&number), sizeof(T),
+                                         y.as<const char>(), sizeof(T));
+      kernel(n, dst.as<T>(), x.as<const T>(), &number, kYScalar);
+      return;
+    }
     const Iter it(name, {dst, x, y});
     const DType dtypes[] = {dst.dtype, dst.dtype, dst.dtype};
     Blocks(name, it, dtypes, kXScalar | kYScalar)

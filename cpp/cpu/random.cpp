@@ -1,5 +1,6 @@
 // Random numbers: element i of a call is a function of its stream and i alone (core/random.h), so
-// any cut into blocks gives the same bits.
+// any cut into blocks gives the same bits. Compiled once at baseline: the same on every CPU of an
+// architecture, normals too.
 #include <cmath>
 
 #include "core/iter.h"
@@ -8,71 +9,165 @@
 #include "cpu/blocks.h"
 #include "cpu/drivers.h"
 
+#define LAMINA_ISA_NAMESPACE cpu::random_simd
+#include "cpu/simd.h"
+
 namespace lamina::cpu {
 namespace {
 
-constexpr int64_t kGrain = 8 * 1024;  // a multiple of the numbers in a Philox block
+constexpr int64_t kGrain = 8 * 1024;  // elements; whole batches
+
+// Philox blocks that are computed side by side, in lanes that the compiler turns into vectors.
+constexpr int kBatch = 8;
+
+struct PhiloxBatch {
+  uint32_t word[4 * kBatch];  // block after block
+
+  PhiloxBatch(const PhiloxStream& stream, uint64_t first_block) {
+    uint32_t c0[kBatch], c1[kBatch], c2[kBatch] = {}, c3[kBatch] = {};
+    for (int i = 0; i < kBatch; ++i) {
+      const uint64_t counter = stream.offset + first_block + static_cast<uint64_t>(i);
+      c0[i] = static_cast<uint32_t>(counter);
+      c1[i] = static_cast<uint32_t>(counter >> 32);
+    }
+    auto key0 = static_cast<uint32_t>(stream.seed);
+    auto key1 = static_cast<uint32_t>(stream.seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      for (int i = 0; i < kBatch; ++i) {
+        const uint64_t p0 = uint64_t{0xD2511F53} * c0[i];
+        const uint64_t p1 = uint64_t{0xCD9E8D57} * c2[i];
+        c0[i] = static_cast<uint32_t>(p1 >> 32) ^ c1[i] ^ key0;
+        c2[i] = static_cast<uint32_t>(p0 >> 32) ^ c3[i] ^ key1;
+        c1[i] = static_cast<uint32_t>(p1);
+        c3[i] = static_cast<uint32_t>(p0);
+      }
+      key0 += 0x9E3779B9;
+      key1 += 0xBB67AE85;
+    }
+    for (int i = 0; i < kBatch; ++i) {
+      word[4 * i] = c0[i];
+      word[4 * i + 1] = c1[i];
+      word[4 * i + 2] = c2[i];
+      word[4 * i + 3] = c3[i];
+    }
+  }
+
+  uint64_t bits64(int i) const {
+    return (uint64_t{word[2 * i + 1]} << 32) | word[2 * i];
+  }
+};
+
+// Runs batch(b, begin, n) for the batches of elements [0, count) in parallel: n elements from
+// `begin` on are the first ones of b. A block holds `per_block` elements (4 of 32 bits, 2 of 64).
+template <class F>
+void for_batches(const PhiloxStream& stream, int64_t count, int per_block, F&& batch) {
+  const int64_t width = per_block * kBatch;
+  parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += width) {
+      const PhiloxBatch b(stream, static_cast<uint64_t>(at / per_block));
+      batch(b, at, static_cast<int>(std::min(width, end - at)));
+    }
+  });
+}
+
+// to_uniform_f32; by way of int32, which vectors convert.
+float uniform24(uint32_t bits) {
+  return static_cast<float>(static_cast<int32_t>(bits >> 8)) * 0x1p-24f;
+}
 
 template <class T>
-void uniform(T* out, int64_t n, double a, double b, const PhiloxStream& stream) {
+void uniform(T* out, int64_t count, double a, double b, const PhiloxStream& stream) {
   const T low = static_cast<T>(a);
   const T width = static_cast<T>(b - a);
   // Rounding may carry the largest values up to b, which is not in the range.
   const T high = static_cast<T>(b);
   const T last = a < b ? std::nextafter(high, low) : low;
-  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    const auto put = [&](uint64_t i, auto bits) {
+  constexpr int kPerBlock = 16 / sizeof(T);
+  for_batches(stream, count, kPerBlock, [=](const PhiloxBatch& batch, int64_t at, int n) {
+    T v[kPerBlock * kBatch];
+    for (int i = 0; i < kPerBlock * kBatch; ++i) {
       T u;
       if constexpr (sizeof(T) == 4)
-        u = to_uniform_f32(bits);
+        u = uniform24(batch.word[i]);
       else
-        u = to_uniform_f64(bits);
-      const T v = low + u * width;
-      out[i] = v < high ? v : last;
-    };
-    const auto first = static_cast<uint64_t>(begin);
-    const auto stop = static_cast<uint64_t>(end);
-    if constexpr (sizeof(T) == 4)
-      for_each_bits32(stream, first, stop, put);
-    else
-      for_each_bits64(stream, first, stop, put);
+        u = to_uniform_f64(batch.bits64(i));
+      u = low + u * width;
+      v[i] = u < high ? u : last;
+    }
+    std::copy(v, v + n, out + at);
   });
 }
 
+// core/random.h's box_muller over vectors: z[2i], z[2i + 1] from u[i], turn[i].
+template <int kPairs>
+void box_muller_pairs(const double* u, const double* turn, double* z) {
+  using random_simd::VecD;
+  for (int i = 0; i < kPairs; i += VecD::kLanes) {
+    const VecD radius = sqrt(-2 * log(VecD::load(u + i)));
+    const VecD eighths = 8 * VecD::load(turn + i);
+    const VecD octant = trunc(eighths);
+    const VecD half = VecD(0.5) * octant;
+    const VecD rest = eighths - octant;
+    const VecD angle =
+        select(trunc(half) != half, 1 - rest, rest) * VecD(0.78539816339744830962);
+    const VecD c = cos(angle);
+    const VecD s = sin(angle);
+    const VecD quarter = octant - select(octant >= VecD(4), VecD(4), VecD(0));
+    const auto swap = abs(quarter - VecD(1.5)) < VecD(1);
+    const VecD x = select(swap, s, c) * radius;
+    const VecD y = select(swap, c, s) * radius;
+    double first[VecD::kLanes], second[VecD::kLanes];
+    select((octant >= VecD(2)) & (octant < VecD(6)), -x, x).store(first);
+    select(octant >= VecD(4), -y, y).store(second);
+    for (int k = 0; k < VecD::kLanes; ++k) {
+      z[2 * (i + k)] = first[k];
+      z[2 * (i + k) + 1] = second[k];
+    }
+  }
+}
+
 template <class T>
-void normal(T* out, int64_t n, double mean, double deviation, const PhiloxStream& stream) {
+void normal(T* out, int64_t count, double mean, double deviation, const PhiloxStream& stream) {
   const T m = static_cast<T>(mean);
   const T s = static_cast<T>(deviation);
-  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    const auto put = [&](uint64_t i, T z) { out[i] = m + s * z; };
-    const auto first = static_cast<uint64_t>(begin);
-    const auto stop = static_cast<uint64_t>(end);
-    if constexpr (sizeof(T) == 4)
-      for_each_normal_f32(stream, first, stop, put);
-    else
-      for_each_normal_f64(stream, first, stop, put);
+  constexpr int kPerBlock = 16 / sizeof(T);
+  constexpr int kPairs = kPerBlock * kBatch / 2;
+  for_batches(stream, count, kPerBlock, [=](const PhiloxBatch& batch, int64_t at, int n) {
+    double u[kPairs], turn[kPairs], z[2 * kPairs];
+    for (int i = 0; i < kPairs; ++i) {
+      if constexpr (sizeof(T) == 4) {
+        u[i] = static_cast<double>(static_cast<int32_t>(batch.word[2 * i] >> 8) + 1) * 0x1p-24;
+        turn[i] = static_cast<double>(uniform24(batch.word[2 * i + 1]));
+      } else {
+        u[i] = static_cast<double>((batch.bits64(2 * i) >> 11) + 1) * 0x1p-53;
+        turn[i] = to_uniform_f64(batch.bits64(2 * i + 1));
+      }
+    }
+    box_muller_pairs<kPairs>(u, turn, z);
+    for (int i = 0; i < n; ++i) out[at + i] = m + s * static_cast<T>(z[i]);
   });
 }
 
 template <class T>
-void integer(T* out, int64_t n, double a, double b, const PhiloxStream& stream) {
+void integer(T* out, int64_t count, double a, double b, const PhiloxStream& stream) {
   const int64_t low = convert<int64_t>(a);
   const int64_t high = convert<int64_t>(b);
-  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    for_each_bits64(stream, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
-                    [&](uint64_t i, uint64_t bits) {
-                      out[i] = convert<T>(to_integer(bits, low, high));
-                    });
+  for_batches(stream, count, 2, [=](const PhiloxBatch& batch, int64_t at, int n) {
+    for (int i = 0; i < n; ++i) out[at + i] = convert<T>(to_integer(batch.bits64(i), low, high));
   });
 }
 
+// A uniform number is a multiple of 2^-24: u < p exactly where its numerator is below this.
+int32_t numerator_below(double p) {
+  return static_cast<int32_t>(std::ceil(std::fmin(std::fmax(p, 0.0), 1.0) * 0x1p24));
+}
+
 template <class T>
-void bernoulli(T* out, int64_t n, double p, const PhiloxStream& stream) {
-  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    for_each_bits32(stream, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
-                    [&](uint64_t i, uint32_t bits) {
-                      out[i] = T(static_cast<double>(to_uniform_f32(bits)) < p ? 1 : 0);
-                    });
+void bernoulli(T* out, int64_t count, double p, const PhiloxStream& stream) {
+  const int32_t limit = numerator_below(p);
+  for_batches(stream, count, 4, [=](const PhiloxBatch& batch, int64_t at, int n) {
+    for (int i = 0; i < n; ++i)
+      out[at + i] = T(static_cast<int32_t>(batch.word[i] >> 8) < limit ? 1 : 0);
   });
 }
 
@@ -107,11 +202,12 @@ void dropout(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x
              const PhiloxStream& stream) {
   check<TypeError>(mask.dtype == DType::Bool, "dropout: the mask is bool, got ", mask.dtype);
   bool* keep = mask.as<bool>();
-  parallel_for(mask.numel(), kGrain, [&](int64_t begin, int64_t end) {
-    for_each_bits32(stream, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
-                    [&](uint64_t i, uint32_t bits) {
-                      keep[i] = static_cast<double>(to_uniform_f32(bits)) >= p;
-                    });
+  const int32_t limit = numerator_below(p);
+  for_batches(stream, mask.numel(), 4, [=](const PhiloxBatch& batch, int64_t at, int n) {
+    bool kept[4 * kBatch];
+    for (int i = 0; i < 4 * kBatch; ++i)
+      kept[i] = static_cast<int32_t>(batch.word[i] >> 8) >= limit;
+    std::copy(kept, kept + n, keep + at);
   });
   dispatch_floating("dropout", y.dtype, [&]<class T>() {
     const T scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0.0);

@@ -176,18 +176,21 @@ class Reducer {
   }
 
   void along_columns() const {
-    const int64_t width = std::min(plan_.columns, kColumns);
-    const int64_t chunks = (plan_.columns + kColumns - 1) / kColumns;
+    // Few short rows through the buffer: a stripe of them stays in L1, whose lines hold several.
+    const bool few = !plan_.contiguous_columns() && plan_.count < kRows;
+    const int64_t most = few ? std::clamp<int64_t>(2048 / plan_.count, 32, kColumns) : kColumns;
+    const int64_t width = std::min(plan_.columns, most);
+    const int64_t chunks = (plan_.columns + most - 1) / most;
     const int64_t stripes = plan_.outputs / plan_.columns * chunks;
     const int64_t piece_rows = std::max<int64_t>(kReduceGrain / width, kRows);
     const int64_t pieces = (plan_.count + piece_rows - 1) / piece_rows;
     const bool narrow = plan_.columns <= kColumns / 4 && plan_.direct &&
-                        plan_.it.reduced_rank() == 1 && plan_.column_stride == plan_.item() &&
+                        plan_.it.reduced_rank() == 1 && plan_.contiguous_columns() &&
                         plan_.it.byte_stride(1, 0) == plan_.columns * plan_.item();
     const auto one = [&](int64_t piece, int64_t stripe, T* acc, int64_t* o, int64_t* n) {
-      const int64_t first = stripe % chunks * kColumns;
+      const int64_t first = stripe % chunks * most;
       *o = stripe / chunks * plan_.columns + first;
-      *n = std::min(kColumns, plan_.columns - first);
+      *n = std::min(most, plan_.columns - first);
       const char* x = plan_.it.data(1) + plan_.output_offset(1, *o);
       const int64_t begin = piece * piece_rows;
       const int64_t end = std::min(plan_.count, begin + piece_rows);
@@ -198,8 +201,8 @@ class Reducer {
     };
     const auto write = [&](int64_t o, int64_t n, const T* from) {
       char* to = plan_.it.data(0) + plan_.output_offset(0, o);
-      const int64_t stride = plan_.it.byte_stride(0, plan_.it.reduced_rank());
-      for (int64_t i = 0; i < n; ++i) *reinterpret_cast<T*>(to + i * stride) = from[i];
+      for (int64_t i = 0; i < n; ++i)
+        *reinterpret_cast<T*>(to + i * plan_.out_stride) = from[i];
     };
 
     if (pieces == 1) {

@@ -24,6 +24,7 @@ struct ReducePlan {
   // in x; the other output dimensions are outside of it.
   int64_t columns = 1;
   int64_t column_stride = 0;
+  int64_t out_stride = 0;
 
   ReducePlan(const char* op, const TensorRef& out, const TensorRef& x, DType compute_dtype)
       : it(Iter::reduction(op, out, x)), compute(compute_dtype), direct(x.dtype == compute_dtype),
@@ -32,6 +33,7 @@ struct ReducePlan {
     if (it.reduced_rank() < it.rank()) {
       columns = it.size(it.reduced_rank());
       column_stride = it.byte_stride(1, it.reduced_rank());
+      out_stride = it.byte_stride(0, it.reduced_rank());
     }
   }
 
@@ -43,21 +45,38 @@ struct ReducePlan {
     return offset(1, k, 0, it.reduced_rank());
   }
   int64_t output_offset(int operand, int64_t o) const {
+    if (columns == outputs) return o * (operand == 0 ? out_stride : column_stride);
     return offset(operand, o, it.reduced_rank(), it.rank());
   }
 
   // Whether one result's elements should be read before the next one's (else row by row, all
   // columns at once).
   bool along_rows() const {
-    if (columns < 2) return true;
-    return direct && it.reduced_rank() > 0 && it.byte_stride(1, 0) == item() && it.size(0) >= 32;
+    return columns < 2 || one_run() || (contiguous_runs() && it.size(0) >= 32);
   }
+  // Whether the elements of a result are runs of contiguous memory, or just one.
+  bool contiguous_runs() const {
+    return direct && it.reduced_rank() > 0 && it.byte_stride(1, 0) == item();
+  }
+  bool contiguous_columns() const { return column_stride == item(); }
+  bool one_run() const { return it.reduced_rank() == 1 && contiguous_runs() && count >= 8; }
 
   // Calls take(n, p) with contiguous blocks of elements [begin, end) of result o, in order; blocks
   // through the buffer hold at most kBuffer elements, direct ones at most `limit`.
   static constexpr int64_t kBuffer = 1024;
   template <class T, class F>
   void for_blocks(int64_t o, int64_t begin, int64_t end, int64_t limit, F&& take) const {
+    if (one_run()) {
+      const T* p = reinterpret_cast<const T*>(it.data(1) + output_offset(1, o));
+      for (int64_t i = begin; i < end; i += limit) take(std::min(limit, end - i), p + i);
+      return;
+    }
+    gather_blocks<T>(o, begin, end, limit, take);
+  }
+
+ private:
+  template <class T, class F>
+  void gather_blocks(int64_t o, int64_t begin, int64_t end, int64_t limit, F& take) const {
     alignas(64) T buffer[kBuffer];
     int64_t filled = 0;
     const auto flush = [&] {
@@ -86,7 +105,6 @@ struct ReducePlan {
     flush();
   }
 
- private:
   int64_t offset(int operand, int64_t index, int first, int last) const {
     int64_t bytes = 0;
     for (int d = first; d < last; ++d) {

@@ -8,18 +8,20 @@ namespace {
 
 template <class T>
 void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, double* m2) {
-  double sum = 0, squares = 0;
+  double sum = 0, deviations = 0, squares = 0;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < n; ++i) sum += double(x[r * stride + i]);
   }
-  *mean = sum / double(rows * n);
+  const double count = double(rows * n), rounded = sum / count;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < n; ++i) {
-      const double d = double(x[r * stride + i]) - *mean;
+      const double d = double(x[r * stride + i]) - rounded;
+      deviations += d;
       squares += d * d;
     }
   }
-  *m2 = squares;
+  *mean = rounded + deviations / count;
+  *m2 = squares - deviations * deviations / count;
 }
 template <class T>
 void moments_columns(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean,

@@ -54,14 +54,17 @@ struct VarReducer {
 
   void along_rows() const {
     const int64_t pieces = pieces_of(plan.count);
+    if (pieces == 1) {
+      parallel_for(plan.outputs, std::max<int64_t>(1, kReduceGrain / plan.count),
+                   [&](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o) put(o, piece(o, 0, plan.count));
+      });
+      return;
+    }
     const Workspace<Moments> part(pieces * plan.outputs);
-    parallel_for(pieces * plan.outputs, std::max<int64_t>(1, kReduceGrain / plan.count),
-                 [&](int64_t first, int64_t last) {
-      for (int64_t t = first; t < last; ++t) {
-        const int64_t begin = t / plan.outputs * kReduceGrain;
-        part[t] =
-            piece(t % plan.outputs, begin, std::min(plan.count, begin + kReduceGrain));
-      }
+    parallel_for(pieces * plan.outputs, 1, [&](int64_t t, int64_t) {
+      const int64_t begin = t / plan.outputs * kReduceGrain;
+      part[t] = piece(t % plan.outputs, begin, std::min(plan.count, begin + kReduceGrain));
     });
     for (int64_t o = 0; o < plan.outputs; ++o) {
       Moments total;
@@ -117,7 +120,7 @@ struct VarReducer {
 
   void run() const {
     const bool columns = !plan.along_rows() && plan.direct && plan.it.reduced_rank() == 1 &&
-                         plan.column_stride == plan.item();
+                         plan.contiguous_columns();
     columns ? along_columns() : along_rows();
   }
 };

@@ -13,6 +13,12 @@ void check_floating(const char* op, const char* what, const Tensor& x) {
                    x.dtype(), line(what, x));
 }
 
+DType row_dtype(const RowInfo& row, DType operand) {
+  check<TypeError>(row.rule != Rule::Number || operand != DType::Bool, row.name,
+                   ": not defined for bool; convert it first, or use logical ops");
+  return row.rule == Rule::Float && !is_floating(operand) ? default_dtype() : operand;
+}
+
 void check_integer_power(BinaryOp op, DType dtype, const Tensor& exponent) {
   if (op != BinaryOp::pow || is_floating(dtype) || exponent.numel() == 0) return;
   const Tensor negative = any(lt(exponent, scalar(0)));

@@ -18,6 +18,8 @@ inline Tensor at(const Tensor& t, Device device) {
 }
 void check_same_device(const char* op, const Tensor& x, const Tensor& y);
 void check_floating(const char* op, const char* what, const Tensor& x);
+// The dtype of a row's result for an operand, or two promoted to one, of dtype `operand`.
+DType row_dtype(const RowInfo& row, DType operand);
 void check_integer_power(BinaryOp op, DType dtype, const Tensor& exponent);
 
 // The history of a tensor whose every element was overwritten by constants: it had a gradient, so

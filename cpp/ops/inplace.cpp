@@ -40,7 +40,7 @@ void write(const char* op, const Tensor& self, bool records, Direct&& direct,
 
 void unary_(UnaryOp op, const Tensor& self, Params p) {
   const RowInfo& row = info(op);
-  if (row.rule == Rule::Float) check_result_dtype(row.name, DType::Float32, self);
+  check_result_dtype(row.name, row_dtype(row, self.dtype()), self);
   write(
       row.name, self, recording(self),
       [&] { call<&DeviceApi::unary>(self.device(), row.name, op, self, self, p); },
@@ -53,9 +53,7 @@ void binary_(BinaryOp op, const Tensor& self, const Tensor& other) {
   check<ValueError>(can_broadcast_to(other.sizes(), self.sizes()), row.name,
                     "_: the operand does not broadcast to the tensor that is written",
                     line("tensor", self), line("operand", other));
-  const DType result = row.rule == Rule::Float && !is_floating(result_type(self, other))
-                           ? default_dtype()
-                           : result_type(self, other);
+  const DType result = row_dtype(row, result_type(self, other));
   check_result_dtype(row.name, result, self);
   check_integer_power(op, result, other);
   const bool direct = result == self.dtype();
@@ -127,8 +125,7 @@ void check_no_history(const char* op, bool records) {
 
 void unary_out(UnaryOp op, const Tensor& out, const Tensor& x, Params p) {
   const RowInfo& row = info(op);
-  const DType dtype =
-      row.rule == Rule::Float && !is_floating(x.dtype()) ? default_dtype() : x.dtype();
+  const DType dtype = row_dtype(row, x.dtype());
   check_no_history(row.name, recording(x, out));
   check_out(row.name, out, x.sizes(), dtype);
   check_writable(row.name, out, false);
@@ -139,8 +136,8 @@ void unary_out(UnaryOp op, const Tensor& out, const Tensor& x, Params p) {
 void binary_out(BinaryOp op, const Tensor& out, const Tensor& x, const Tensor& y) {
   const RowInfo& row = info(op);
   check_same_device(row.name, x, y);
-  DType dtype = result_type(x, y);
-  if (row.rule == Rule::Float && !is_floating(dtype)) dtype = default_dtype();
+  const DType dtype = row_dtype(row, result_type(x, y));
+  check_integer_power(op, dtype, y);
   check_no_history(row.name, recording(x, y, out));
   check_out(row.name, out, broadcast_sizes(row.name, x.sizes(), y.sizes()), dtype);
   check_writable(row.name, out, false);

@@ -1,4 +1,6 @@
 // Pointwise ops: the rows of pointwise.h, with autograd around them.
+#include <cmath>
+
 #include "ops/common.h"
 #include "ops/expr.h"
 #include "ops/ops.h"
@@ -20,12 +22,6 @@ constexpr BinaryDerivative kBinaryDerivative[][2] = {
     LAMINA_BINARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
 };
-
-DType row_dtype(const RowInfo& row, DType operand) {
-  check<TypeError>(row.rule != Rule::Number || operand != DType::Bool, row.name,
-                   ": not defined for bool; convert it first, or use logical ops");
-  return row.rule == Rule::Float && !is_floating(operand) ? default_dtype() : operand;
-}
 
 // Gradient with respect to the input, either fused by the device or, when a graph of it is being
 // recorded, as an expression of ops.
@@ -126,12 +122,24 @@ Tensor where(const Tensor& cond, const Tensor& x, const Tensor& y) {
   return out;
 }
 
+namespace {
+
+// Where x is to become the limit. A limit that is NaN is past everything, as in PyTorch.
+Tensor beyond(CompareOp op, const Tensor& x, const Tensor& limit) {
+  const Tensor past = compare(op, x, limit);
+  const bool is_number = limit.impl()->wrapped_number && limit.device().is_cpu();
+  if (!is_floating(limit.dtype()) || (is_number && !std::isnan(*limit.as<double>()))) return past;
+  return logical_or(past, isnan(limit));
+}
+
+}  // namespace
+
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
   check<ValueError>(low.defined() || high.defined(), "clamp: needs min, max or both");
   // Composed of selects, so that at a limit the whole gradient goes to x, and NaN stays NaN.
   Tensor y = x;
-  if (low.defined()) y = where(lt(y, low), low, y);
-  if (high.defined()) y = where(gt(y, high), high, y);
+  if (low.defined()) y = where(beyond(CompareOp::lt, y, low), low, y);
+  if (high.defined()) y = where(beyond(CompareOp::gt, y, high), high, y);
   return y;
 }
 

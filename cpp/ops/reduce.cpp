@@ -45,7 +45,7 @@ Tensor mean(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dt
 Tensor prod(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dtype) {
   const DimSet set = dim_set("prod", x, dims);
   Tensor y = reduce("prod", ReduceOp::Prod, x, set, keepdim, sum_dtype(x, dtype));
-  if (recording(x))
+  if (recording(x) && is_floating(y.dtype()))
     record("prod", {y}, {x}, [x = Saved::input(x), set](Backward& b) {
       // The product of the others, element by element, is exact at zeros too: with one zero
       // only that element gets a gradient, with two nobody does.
@@ -56,7 +56,8 @@ Tensor prod(const Tensor& x, IntList dims, bool keepdim, std::optional<DType> dt
       const Tensor own = where(zero, others, div(others, where(zero, ones_like(in), in)));
       const Tensor alone = eq(zeros_in, to(zero, DType::Int64));
       const Tensor nothing = scalar(0.0);
-      b.set(0, mul(unreduced(b.grad(), set.keep), where(alone, own, nothing)));
+      const Tensor g = to(unreduced(b.grad(), set.keep), in.dtype());
+      b.set(0, mul(g, where(alone, own, nothing)));
     });
   return y;
 }
@@ -95,7 +96,11 @@ Tensor var(const Tensor& x, IntList dims, double correction, bool keepdim) {
 }
 
 Tensor std(const Tensor& x, IntList dims, double correction, bool keepdim) {
-  return sqrt(var(x, dims, correction, keepdim));
+  const Tensor v = var(x, dims, correction, keepdim);
+  if (!recording(x)) return sqrt(v);
+  // Where nothing varies the root has no slope; the gradient is 0 there, as PyTorch's.
+  const Tensor flat = eq(v, scalar(0));
+  return where(flat, scalar(0.0), sqrt(where(flat, scalar(1.0), v)));
 }
 
 namespace {
@@ -153,7 +158,9 @@ Tensor arg_extreme(const char* name, ReduceOp op, const Tensor& x, std::optional
 }
 
 Tensor truth(const char* name, ReduceOp op, const Tensor& x, IntList dims, bool keepdim) {
-  return reduce(name, op, x, dim_set(name, x, dims), keepdim, DType::Bool);
+  const Tensor y = reduce(name, op, x, dim_set(name, x, dims), keepdim, DType::Bool);
+  // PyTorch's one exception: from the time before bool.
+  return x.dtype() == DType::UInt8 ? to(y, DType::UInt8) : y;
 }
 
 }  // namespace

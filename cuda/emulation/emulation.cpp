@@ -104,7 +104,7 @@ cudaError_t run_grid(dim3 grid, dim3 block, const void* id, const std::function<
         blockIdx = dim3(x, y, z);
         in_order ? run_block_in_order() : run_block();
       }
-  has_barrier[id] = g_block.met_barrier;
+  has_barrier[id] |= g_block.met_barrier;
   return cudaSuccess;
 }
 

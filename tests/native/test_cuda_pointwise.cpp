@@ -177,6 +177,7 @@ void check_integer_rows() {
     check_unary(UnaryOp::sign, rows::sign_row{});
     check_unary(UnaryOp::square, rows::square_row{});
     check_unary(UnaryOp::relu, rows::relu_row{});
+    check_unary(UnaryOp::round, rows::round_row{});
     check_binary(BinaryOp::add, rows::add_row{});
     check_binary(BinaryOp::sub, rows::sub_row{});
     check_binary(BinaryOp::mul, rows::mul_row{});
@@ -261,16 +262,19 @@ BOOST_AUTO_TEST_CASE(copies_cast_between_all_dtypes) {
   check_casts_to<double>();
 }
 
-BOOST_AUTO_TEST_CASE(nan_is_the_integer_zero_and_a_half_is_true) {
+BOOST_AUTO_TEST_CASE(floats_that_no_integer_holds) {
   Ctx ctx = cuda_ctx();
-  Array<float> x(Dims{4});
-  x.data = {NAN, 0.5f, 0.0f, -3.0f};
-  Array<int32_t> i(Dims{4});
-  Flags b(Dims{4});
+  Array<float> x(Dims{6});
+  x.data = {NAN, 0.5f, 0.0f, -3.0f, 0x1p32f + 512.0f, -INFINITY};
+  Array<int32_t> i(Dims{6});
+  Array<int64_t> wide(Dims{6});
+  Flags b(Dims{6});
   cuda::copy(ctx, i.ref(), x.ref());
+  cuda::copy(ctx, wide.ref(), x.ref());
   cuda::copy(ctx, b.ref(), x.ref());
-  BOOST_TEST(i.data == (std::vector<int32_t>{0, 0, 0, -3}));
-  BOOST_TEST(b.data == (std::vector<uint8_t>{1, 1, 0, 1}));
+  BOOST_TEST(i.data == (std::vector<int32_t>{0, 0, 0, -3, 512, 0}));
+  BOOST_TEST(wide[5] == INT64_MIN);
+  BOOST_TEST(b.data == (std::vector<uint8_t>{1, 1, 0, 1, 1, 1}));
 }
 
 BOOST_AUTO_TEST_CASE(fill_arange_and_the_way_to_the_host) {

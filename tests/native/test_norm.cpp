@@ -77,7 +77,7 @@ class Norm {
       want_rm.push_back((1 - kMomentum) * 3 + kMomentum * s.mean);
       want_rv.push_back((1 - kMomentum) * 5 + kMomentum * s.variance * count / (count - 1));
     }
-    for (size_t i = 0; i < y.values().size(); ++i) {
+    for (size_t i = 0; i < static_cast<size_t>(x_.numel()); ++i) {
       const auto c = static_cast<size_t>(channel_of(i));
       want_y.push_back((Wide(x_[int64_t(i)]) - stats_[c].mean) * want_invstd[c] * w(channel_of(i)) +
                        b(channel_of(i)));

@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(operands_are_cast_to_the_result) {
         for (const Dims& sizes : {Dims{1300}, Dims{}, Dims{3, 50}}) {
           const Tensor x = random_tensor(sizes, a, Layout::Sliced, 1);
           const Tensor y = random_tensor(sizes, b, Layout::Transposed, 2);
-          const Tensor one = random_tensor({1}, b, Layout::Rows, 4);
+          const Tensor one = random_tensor({}, b, Layout::Rows, 4);
           const Tensor r = make_tensor(sizes, out);
           const auto xs = values<double>(x), ys = values<double>(y);
           api().binary(ctx, BinaryOp::add, r, x, y);

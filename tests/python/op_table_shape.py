@@ -5,18 +5,14 @@ from __future__ import annotations
 import lamina
 import numpy as np
 from lamina import _core
-from op_table_row import Row, Sample, Wrong, spread, stream
+from op_table_row import Row, Sample, Wrong, exact, point, spread, stream
 
 RNG = stream("shapes")
 X = spread(RNG, (2, 3))
 CUBE = spread(RNG, (2, 3, 2))
 ONES = spread(RNG, (2, 1, 3, 1))
-POINT = X[0, 0].reshape(())
+POINT = point(X)
 T = lamina.ones(2, 3)
-
-
-def exact(y, *args, **kwargs):
-    return 0 * np.abs(y) if not isinstance(y, tuple) else tuple(0 * np.abs(v) for v in y)
 
 
 def row(name, samples, reference, *edges, **more):
@@ -146,10 +142,14 @@ VIEWS = [
          constant=(1,), why="layouts: as view"),
 ]  # fmt: skip
 
+def expand(x, size):
+    old = (1,) * (len(size) - x.ndim) + x.shape
+    return np.broadcast_to(x, [n if s == -1 else s for s, n in zip(size, old, strict=True)])
+
+
 EXPANDED = [
     view("expand", [Sample(X, (2, 2, 3)), Sample(X[:, :1], (-1, 3)), Sample(X[:1], (4, 3))],
-         lambda x, size: np.broadcast_to(x, [n if s == -1 else s for s, n in
-                                             zip(size, (1, *x.shape)[-len(size):], strict=True)]),
+         expand,
          Sample(POINT, (2, 2)), Sample(X[:1], (0, 3)),
          wrong=[Wrong(lambda: T.expand(4, 3), ValueError,
                       r"^expand: dimension 0 has size 2, not 1, and can't become 4\n.*\[2, 3\]"),
@@ -193,7 +193,7 @@ MOVES = [
     row("contiguous", [Sample(X), Sample(CUBE)], np.array, Sample(POINT), Sample(X[:0])),
     joined("cat", np.concatenate, PARTS, Sample(X[:0], X), aliases=("concat",),
            wrong=[Wrong(lambda: lamina.cat([T, OTHER], 1), ValueError,
-                        r"^cat: .* dimension 1\n  first \[2, 3\]\n  no. 1 \[3, 3\]"),
+                        r"^cat: .* dimension 1\n  first  \[2, 3\]\n  no. 1  \[3, 3\]"),
                   Wrong(lambda: lamina.cat([]), ValueError, r"^cat: needs at least one tensor"),
                   Wrong(lambda: lamina.cat([T, 1]), TypeError, r"^cat: .* int at position 1"),
                   Wrong(lambda: lamina.cat([lamina.tensor(1.0)]), ValueError, r"^cat: 0-d ")]),
@@ -265,7 +265,7 @@ def numpy_index(index):
 INDEX_ROWS = [
     view("getitem: views", INDICES, lambda x, i: x[i], call=lambda x, i: x[i],
          wrong=[Wrong(lambda: T[2], IndexError,
-                      r"^index 2 is out of range for dimension 0 of size 2\n  input \[2, 3\]"),
+                      r"^index 2 is out of range for dimension 0 of size 2\n  input  \[2, 3\]"),
                 Wrong(lambda: T[0, 0, 0], IndexError, r"^index: too many indices: .* 2 .* 3"),
                 Wrong(lambda: T[..., ...], IndexError, r"^index: an Ellipsis .* only once"),
                 Wrong(lambda: T[::-1], ValueError, r"^index: a slice's step must be positive"),

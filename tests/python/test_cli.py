@@ -415,7 +415,7 @@ def test_help_is_light(tmp_path):
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'rich', 'matplotlib', 'safetensors'} & set(sys.modules)\n"
-        "sys.exit(', '.join(heavy))"
+        "sys.exit(', '.join(heavy) or 0)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -23,19 +23,14 @@ _DEFAULT = Settings("digits")
 _ANY_PATH = click.Path(path_type=Path)
 
 
-class _Layers(click.ParamType[tuple[int, ...]]):
-    name = "widths"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if value in ("", "none"):
-            return ()
-        try:
-            widths = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"'{value}' is not a list of widths such as 128,64", param, ctx)
-        return widths
+def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    if value in ("", "none"):
+        return ()
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        message = f"'{value}' is not a list of widths such as 128,64"
+        raise click.BadParameter(message, ctx, param) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,19 +44,20 @@ def main(debug: bool) -> None:
 
 @main.command()
 @click.argument("dataset")
-@click.option("--layers", type=_Layers(), default="128,64", show_default=True,
+@click.option("--layers", callback=_widths, metavar="WIDTHS", show_default=True,
+              default=",".join(map(str, _DEFAULT.layers)),
               help="Widths of the hidden layers; 'none' for a linear model.")  # fmt: skip
-@click.option("--activation", type=OneOf(ACTIVATIONS), default=_DEFAULT.activation,
+@click.option("--activation", type=OneOf([*ACTIVATIONS]), default=_DEFAULT.activation,
               show_default=True)  # fmt: skip
 @click.option("--batch-norm/--no-batch-norm", default=_DEFAULT.batch_norm, show_default=True,
               help="Batch normalization after each hidden layer.")  # fmt: skip
 @click.option("--dropout", type=float, default=_DEFAULT.dropout, show_default=True,
               help="Probability of dropping a hidden value.")  # fmt: skip
-@click.option("--optimizer", type=OneOf(OPTIMIZERS), default=_DEFAULT.optimizer,
+@click.option("--optimizer", type=OneOf([*OPTIMIZERS]), default=_DEFAULT.optimizer,
               show_default=True)  # fmt: skip
 @click.option("--lr", type=float, help="Learning rate.  [default: the optimizer's]")
 @click.option("--weight-decay", type=float, help="[default: the optimizer's]")
-@click.option("--schedule", type=OneOf(SCHEDULES), default=_DEFAULT.schedule, show_default=True,
+@click.option("--schedule", type=OneOf([*SCHEDULES]), default=_DEFAULT.schedule, show_default=True,
               help="How the learning rate goes to the end.")  # fmt: skip
 @click.option("--epochs", type=int, default=_DEFAULT.epochs, show_default=True,
               help="Passes over the training data.")  # fmt: skip

@@ -66,11 +66,11 @@ class Bar(Silent):
         self._epochs = epochs
         self._samples = samples
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("{task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[numbers]}  {task.fields[speed]}"),
-            TextColumn("left"),
+            TextColumn("{task.fields[numbers]}  {task.fields[speed]} "),
             TimeRemainingColumn(compact=True),
+            TextColumn("left"),
             expand=True,
         )
         self._bar.start()
@@ -87,7 +87,10 @@ class Bar(Silent):
         self._shown = now
         done = (epoch - 1) * self._samples + samples if self._samples else epoch - 1
         self._bar.update(
-            self._task, completed=done, epoch=epoch, numbers=_numbers({**means, **self._validation})
+            self._task,
+            completed=done,
+            epoch=epoch,
+            numbers=_numbers({**means, **self._validation}, short=True),
         )
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -96,7 +99,7 @@ class Bar(Silent):
             self._task,
             completed=record["epoch"] * (self._samples or 1),
             epoch=record["epoch"],
-            numbers=_numbers(record),
+            numbers=_numbers(record, short=True),
             speed=f"{record['samples_per_second']:,.0f} samples/s",
         )
 
@@ -105,13 +108,14 @@ class Bar(Silent):
             self._bar.stop()
 
 
-def _numbers(record: dict[str, Any]) -> str:
-    """``loss 0.123  accuracy 97.1%  validation 96.0%`` from what the record has."""
-    parts = [f"loss {record['loss']:.4f}"] if "loss" in record else []
+def _numbers(record: dict[str, Any], short: bool = False) -> str:
+    """``loss 0.1234  accuracy 97.1%  validation 96.0%`` from what the record has."""
+    accuracy, validation = ("acc", "val") if short else ("accuracy", "validation")
+    parts = [f"loss {record['loss']:.{3 if short else 4}f}"] if "loss" in record else []
     if "accuracy" in record:
-        parts.append(f"accuracy {percent(record['accuracy'])}")
+        parts.append(f"{accuracy} {percent(record['accuracy'])}")
     if "validation_accuracy" in record:
-        parts.append(f"validation {percent(record['validation_accuracy'])}")
+        parts.append(f"{validation} {percent(record['validation_accuracy'])}")
     elif "validation_loss" in record:
-        parts.append(f"validation loss {record['validation_loss']:.4f}")
+        parts.append(f"{validation} loss {record['validation_loss']:.4f}")
     return "  ".join(parts)

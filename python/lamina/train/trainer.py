@@ -146,8 +146,8 @@ class Trainer:
         """Train; the model is left in evaluation mode.
 
         A last batch of a single sample joins the batch before it, since batch normalization
-        cannot train on one. Ctrl-C ends the training after the step under way: what was learnt
-        stays, the run folder is completed, and the history says ``interrupted``.
+        cannot train on one. Ctrl-C ends the training: what was learnt stays, the run folder is
+        completed, and the history says ``interrupted``.
 
         Parameters
         ----------
@@ -192,6 +192,7 @@ class Trainer:
             raise ValueError(f"fit: epochs must not be negative, got {epochs}")
         if keep_best and validation is None:
             raise ValueError("fit: keep_best needs validation data")
+        history, reporter = History(), make_progress(progress)
         loader = as_loader(train, batch_size, shuffle, self._dtype(), "fit")
         if validation is not None:
             validation = as_loader(validation, 1024, False, self._dtype(), "fit: validation")
@@ -200,7 +201,6 @@ class Trainer:
             folder.write_config(self._describe(epochs, batch_size, seed))
         if seed is not None:
             _core.manual_seed(seed)
-        history, reporter = History(), make_progress(progress)
         best = Best() if keep_best else None
         rates = [group["lr"] for group in self.optimizer.param_groups]
         reporter.start(epochs, _samples(loader))

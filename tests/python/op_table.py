@@ -1,0 +1,54 @@
+"""The table of every public op: one row each, by family, and what is no op and why.
+
+A name that the extension binds must be here: as a row, as an alias of one, as the in-place form of
+one, or in `ELSEWHERE` with the place that tests it.
+"""
+
+from __future__ import annotations
+
+import op_table_creation
+import op_table_nn
+import op_table_pointwise
+import op_table_reduce
+import op_table_shape
+from op_table_row import Row
+
+ROWS: list[Row] = [
+    *op_table_pointwise.ROWS,
+    *op_table_reduce.ROWS,
+    *op_table_shape.ROWS,
+    *op_table_nn.ROWS,
+    *op_table_creation.ROWS,
+]
+RANDOM = op_table_creation.RANDOM
+
+ELSEWHERE = {
+    "autograd: test_autograd_api.py": [
+        "backward", "detach_", "grad", "is_grad_enabled", "register_hook", "requires_grad_",
+        "retain_grad", "set_grad_enabled",
+    ],
+    "optimizer steps: test_optim.py": ["adam_step", "rmsprop_step", "sgd_step", "zero_grad"],
+    "casts and conversions: test_ops_more.py": [
+        "__array__", "__format__", "bool", "byte", "cpu", "double", "float", "int",
+        "is_floating_point", "is_tensor", "item", "long", "numpy", "result_type", "to", "tolist",
+        "type_as",
+    ],
+    "copies and pickles of modules: test_module.py, test_serialization.py": [
+        "__deepcopy__", "__reduce_ex__", "_rebuild",
+    ],
+    "layout in memory, read by many checks in test_ops_more.py": [
+        "data_ptr", "dim", "element_size", "is_contiguous", "nelement", "numel", "size",
+        "storage_offset", "stride",
+    ],
+    "memory as it comes: there is no value to expect": ["empty", "empty_like", "new_empty"],
+    "arrays shared with NumPy: test_ops_more.py": ["from_numpy"],
+    "the generator's state: test_ops_more.py": [
+        "get_rng_state", "initial_seed", "manual_seed", "set_rng_state",
+    ],
+    "the default dtype: test_ops_more.py": ["get_default_dtype", "set_default_dtype"],
+    "the process: test_hard_cases.py, test_import.py": [
+        "_signatures", "allocator_stats", "cpu_info", "cuda_info", "empty_cache",
+        "get_num_threads", "set_num_threads",
+    ],
+    "the approximation that gelu(approximate='tanh') names: its row": ["gelu_tanh", "gelu_tanh_"],
+}  # fmt: skip

@@ -1,0 +1,515 @@
+"""The Tensor as a Python object: identity, lifetime, garbage, operators, numbers, text."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import importlib.util
+import inspect
+import pickle
+import threading
+import weakref
+from pathlib import Path
+
+import lamina
+import pytest
+from lamina import _core
+
+# -- identity and lifetime ---------------------------------------------------------------------
+
+
+class Named(lamina.Tensor):
+    """A subclass with attributes of its own."""
+
+
+def test_an_object_is_the_same_for_as_long_as_it_lives():
+    p = lamina.ones(2, requires_grad=True)
+    (p * p).sum().backward()
+    assert p.grad is p.grad
+    grad = p.grad
+    assert p.grad is grad
+    assert p.add_ is not None and p.detach() is not p
+
+
+def test_a_tensor_that_goes_through_native_code_comes_back_as_itself():
+    x = lamina.ones(3)
+    assert x.to(lamina.float32) is x
+    assert x.contiguous() is x
+    assert x.zero_() is x
+    assert x.float() is x
+    y = x
+    y += 1
+    assert y is x
+    assert lamina.as_tensor(x) is x
+
+
+def test_a_subclass_keeps_its_object_its_dict_and_its_memory():
+    x = lamina.zeros(2)
+    named = lamina.Tensor.__new__(Named, x)
+    named.label = "first"
+    assert type(named) is Named
+    named.fill_(3.0)
+    assert x.tolist() == [3.0, 3.0]
+    assert named.add_(1) is named and named.label == "first"
+    assert type(named + 1) is lamina.Tensor
+    assert isinstance(Named([1, 2]), Named)
+    assert Named([1, 2]).dtype is lamina.float32
+
+
+def test_a_parameter_that_is_alive_comes_back_out_of_the_graph():
+    p = lamina.nn.Parameter(lamina.ones(2))
+    seen = []
+    p.register_hook(lambda grad: seen.append(p))
+    p.sum().backward()
+    assert seen[0] is p and type(seen[0]) is lamina.nn.Parameter
+
+
+def test_a_plain_tensor_has_no_dict():
+    with pytest.raises(AttributeError):
+        lamina.ones(1).note = 1
+
+
+def test_weak_references_die_with_the_object():
+    x = lamina.ones(1)
+    ref = weakref.ref(x)
+    assert ref() is x
+    del x
+    assert ref() is None
+
+
+def test_objects_are_reused_without_mixing_up_what_they_were():
+    for _ in range(3):
+        many = [lamina.full((1,), float(i)) for i in range(300)]
+        assert [t.item() for t in many] == [float(i) for i in range(300)]
+        refs = [weakref.ref(t) for t in many]
+        del many
+        assert all(ref() is None for ref in refs)
+
+
+def test_steady_work_leaves_memory_where_it_was():
+    def step():
+        x = lamina.ones(100, requires_grad=True)
+        (x * 2).relu().sum().backward()
+        assert x.grad is not None
+
+    step()
+    gc.collect()
+    before = _core.allocator_stats()["live_bytes"]
+    for _ in range(200):
+        step()
+    gc.collect()
+    assert _core.allocator_stats()["live_bytes"] == before
+
+
+# -- hooks and garbage ---------------------------------------------------------------------------
+
+
+def test_hook_sees_and_replaces_the_gradient():
+    x = lamina.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    seen = []
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    handle = x.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert seen == [[1.0, 1.0]]
+    assert x.grad.tolist() == [30.0, 30.0]
+    handle.remove()
+    handle.remove()
+    x.grad = None
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_an_exception_in_a_hook_arrives_as_it_was_raised():
+    class Special(Exception):
+        pass
+
+    error = Special("from the hook")
+
+    def hook(grad):
+        raise error
+
+    x = lamina.ones(1, requires_grad=True)
+    x.register_hook(hook)
+    with pytest.raises(Special) as caught:
+        x.sum().backward()
+    assert caught.value is error
+
+
+def test_a_hook_must_return_a_tensor():
+    x = lamina.ones(1, requires_grad=True)
+    x.register_hook(lambda g: 3)
+    with pytest.raises(TypeError, match="hook: must return a Tensor or None, got int"):
+        x.sum().backward()
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_hook_that_keeps_a_reference_cycle_is_collected(leaf):
+    x = lamina.ones(2, requires_grad=True)
+    t = x if leaf else x * 2
+
+    class Holder:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __call__(self, grad):
+            return None
+
+    holder = Holder(t)
+    t.register_hook(holder)
+    dead = weakref.ref(holder), weakref.ref(t)
+    del holder, t, x
+    gc.collect()
+    assert [ref() for ref in dead] == [None, None]
+
+
+def test_a_hook_that_refers_to_its_own_handle_is_collected():
+    class Once:
+        def __call__(self, grad):
+            self.handle.remove()
+
+    x = lamina.ones(2, requires_grad=True)
+    once = Once()
+    once.handle = x.register_hook(once)
+    dead = weakref.ref(once)
+    (x * 2).sum().backward()
+    del once, x
+    gc.collect()
+    assert dead() is None
+
+
+def test_a_hook_lives_on_without_the_object_it_was_registered_on():
+    x = lamina.ones(1, requires_grad=True)
+    y = x * 2
+    calls = []
+    handle = y.register_hook(lambda g: calls.append(1))
+    z = y * 2
+    del y
+    gc.collect()
+    z.backward(lamina.ones(1), retain_graph=True)
+    assert calls == [1]
+    handle.remove()
+    z.backward(lamina.ones(1))
+    assert calls == [1]
+
+
+def test_many_hooks_that_come_and_go_leave_nothing():
+    p = lamina.ones(1, requires_grad=True)
+
+    def hook(grad):
+        return None
+
+    alive = weakref.ref(hook)
+    for _ in range(100):
+        p.register_hook(hook).remove()
+    del hook
+    assert alive() is None
+
+
+def test_backward_lets_other_threads_run():
+    x = lamina.ones(1, requires_grad=True)
+    entered, release = threading.Event(), threading.Event()
+
+    def hook(grad):
+        entered.set()
+        assert release.wait(10)  # needs the main thread, hence the GIL is shared
+
+    x.register_hook(hook)
+    worker = threading.Thread(target=lambda: (x * 2).sum().backward())
+    worker.start()
+    assert entered.wait(10)
+    assert lamina.ones(2).sum().item() == 2.0
+    release.set()
+    worker.join(10)
+    assert not worker.is_alive() and x.grad.item() == 2.0
+
+
+# -- gradients as attributes ---------------------------------------------------------------------
+
+
+def test_grad_can_be_set_and_deleted():
+    x = lamina.zeros(2, requires_grad=True)
+    assert x.grad is None
+    x.grad = lamina.ones(2)
+    assert x.grad.tolist() == [1.0, 1.0]
+    del x.grad
+    assert x.grad is None
+    with pytest.raises(ValueError, match="grad: must have the tensor's sizes"):
+        x.grad = lamina.ones(3)
+    with pytest.raises(TypeError, match="grad must be a Tensor or None, got int"):
+        x.grad = 1
+
+
+def test_requires_grad_is_settable_on_leaves():
+    x = lamina.zeros(2)
+    x.requires_grad = True
+    assert x.requires_grad and x.is_leaf
+    assert x.requires_grad_(False) is x and not x.requires_grad
+    with pytest.raises(TypeError, match="requires_grad must be a bool, got int"):
+        x.requires_grad = 1
+    with pytest.raises(TypeError, match="requires_grad must be a bool, got nothing"):
+        del x.requires_grad
+
+
+def test_data_shares_memory_and_may_be_replaced():
+    p = lamina.ones(2, requires_grad=True)
+    p.data.mul_(5)
+    assert p.tolist() == [5.0, 5.0] and not p.data.requires_grad
+    p.data = lamina.zeros(3, dtype=lamina.float64)
+    assert p.shape == (3,) and p.dtype is lamina.float64 and p.requires_grad
+    (p * 2).sum().backward()
+    assert p.grad.dtype is lamina.float64
+
+
+def test_grad_fn_names_the_op_and_leads_to_its_inputs():
+    x = lamina.ones(2, requires_grad=True)
+    y = x * 2
+    z = y.exp()
+    assert repr(z.grad_fn) == "<exp>" and z.grad_fn.name() == "exp"
+    (after,) = [edge for edge in z.grad_fn.next_functions if edge[0] is not None]
+    assert after == (y.grad_fn, 0)
+    assert hash(y.grad_fn) == hash(after[0])
+    assert x.grad_fn is None and x.is_leaf and not z.is_leaf
+
+
+def test_retain_grad_and_detach_in_place():
+    x = lamina.ones(2, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    assert y.retains_grad
+    y.sum().backward()
+    assert y.grad.tolist() == [1.0, 1.0]
+    z = x * 2
+    assert z.detach_() is z
+    assert z.is_leaf and not z.requires_grad
+
+
+def test_version_counts_writes():
+    x = lamina.ones(2)
+    before = x._version
+    x.add_(1)
+    x[0] = 3.0
+    assert x._version == before + 2 == x[0]._version
+
+
+# -- operators -----------------------------------------------------------------------------------
+
+
+def test_operators_with_numbers_keep_the_tensors_dtype():
+    x = lamina.tensor([7, -7])
+    assert (x + 1).dtype is lamina.int64
+    assert (x * 1.5).dtype is lamina.float32
+    assert (x / 2).tolist() == [3.5, -3.5]
+    assert (x // 2).tolist() == [3, -4] and (x % 3).tolist() == [1, 2]
+    assert (2 - x).tolist() == [-5, 9] and (10 // lamina.tensor([4])).item() == 2
+    assert (x**2).tolist() == [49, 49] and (2 ** lamina.tensor([3])).item() == 8
+    assert (-x).tolist() == [-7, 7] and abs(x).tolist() == [7, 7] and (+x) is x
+    mask = x > 0
+    assert mask.dtype is lamina.bool and (~mask).tolist() == [False, True]
+    assert ((mask | True) & mask ^ mask).tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda x: x.__iadd__(1), 8.0),
+        (lambda x: x.__isub__(1), 6.0),
+        (lambda x: x.__imul__(2), 14.0),
+        (lambda x: x.__itruediv__(2), 3.5),
+        (lambda x: x.__ifloordiv__(2), 3.0),
+        (lambda x: x.__imod__(4), 3.0),
+        (lambda x: x.__ipow__(2), 49.0),
+        (lambda x: x.add_(1, alpha=3), 10.0),
+        (lambda x: x.neg_(), -7.0),
+        (lambda x: x.clamp_(max=2), 2.0),
+        (lambda x: x.fill_(4), 4.0),
+        (lambda x: x.copy_(lamina.tensor(9)), 9.0),
+        (lambda x: x.masked_fill_(x > 5, 0), 0.0),
+    ],
+)
+def test_writes_in_place_return_the_tensor(write, expected):
+    x = lamina.tensor(7.0)
+    alias = x.view(1)
+    assert write(x) is x
+    assert x.item() == expected == alias.item()
+
+
+def test_comparison_is_elementwise_and_hash_is_identity():
+    x, y = lamina.tensor([1, 2]), lamina.tensor([1, 3])
+    assert (x == y).tolist() == [True, False] and (x != y).tolist() == [False, True]
+    assert (x == [1, 2]) is False and (x == None) is False  # noqa: E711
+    assert {x: 1}[x] == 1
+    assert 2 in x and 5 not in x
+
+
+def test_python_numbers_from_tensors():
+    assert float(lamina.tensor([2])) == 2.0 and int(lamina.tensor(2.7)) == 2
+    assert range(10)[lamina.tensor(3)] == 3
+    assert type(lamina.tensor(True).item()) is bool and type(lamina.tensor(1).item()) is int
+    assert not lamina.tensor([0.0]) and lamina.tensor([0.5])
+    with pytest.raises(RuntimeError, match="truth of a tensor with 2 elements is ambiguous"):
+        bool(lamina.ones(2))
+    with pytest.raises(TypeError, match="only an integer tensor with one element can be an index"):
+        range(3)[lamina.tensor(1.0)]
+    with pytest.raises(RuntimeError, match="item: needs a tensor with one element"):
+        lamina.ones(2).item()
+
+
+def test_length_and_iteration_carry_gradient():
+    x = lamina.ones(3, 2, requires_grad=True)
+    assert len(x) == 3
+    rows = list(x)
+    (rows[1] * 4).sum().backward()
+    assert x.grad.tolist() == [[0.0, 0.0], [4.0, 4.0], [0.0, 0.0]]
+    with pytest.raises(TypeError, match="0-d tensor"):
+        len(lamina.tensor(1))
+    with pytest.raises(TypeError, match="0-d tensor"):
+        iter(lamina.tensor(1))
+
+
+def test_max_gives_named_values_and_indices():
+    pair = lamina.tensor([[1.0, 5.0], [7.0, 2.0]]).max(1)
+    values, indices = pair
+    assert values is pair.values and indices is pair[1]
+    assert values.tolist() == [5.0, 7.0] and indices.tolist() == [1, 0]
+
+
+# -- text ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: lamina.tensor([[1.0, 2.0], [3.0, 4.5]]), "tensor([[1.0000, 2.0000],\n        [3.0000, 4.5000]])"),
+        (lambda: lamina.tensor([1.0, float("nan"), -float("inf")]), "tensor([1., nan, -inf])"),
+        (lambda: lamina.tensor([0.1, 1000.5]), "tensor([1.0000e-01, 1.0005e+03])"),
+        (lambda: lamina.tensor([-1, 10]), "tensor([-1, 10])"),
+        (lambda: lamina.tensor([True, False]), "tensor([ True, False])"),
+        (lambda: lamina.tensor(2.5), "tensor(2.5000)"),
+        (lambda: lamina.zeros(2, 0), "tensor([], size=(2, 0))"),
+        (lambda: lamina.empty(0, dtype=lamina.int64), "tensor([], dtype=lamina.int64)"),
+        (lambda: lamina.zeros(2, dtype=lamina.float64), "tensor([0., 0.], dtype=lamina.float64)"),
+        (lambda: lamina.ones(1, requires_grad=True), "tensor([1.], requires_grad=True)"),
+        (lambda: lamina.ones(1, requires_grad=True) * 2, "tensor([2.], grad_fn=<mul>)"),
+        (
+            lambda: lamina.arange(2000),
+            "tensor([   0,    1,    2,  ..., 1997, 1998, 1999])",
+        ),
+    ],
+)
+def test_repr_is_laid_out_as_pytorchs(make, text):
+    assert repr(make()) == text
+
+
+def test_repr_of_a_large_tensor_is_short():
+    text = repr(lamina.zeros(100, 100))
+    assert text.count("\n") == 6 and text.count("...") == 7
+
+
+def test_format():
+    assert f"{lamina.tensor(2.5):.2f}" == "2.50" and f"{lamina.tensor(3)}" == "3"
+    assert f"{lamina.tensor([1])}" == "tensor([1])"
+    with pytest.raises(TypeError, match="only a 0-d tensor takes a format"):
+        format(lamina.ones(2), ".2f")
+
+
+# -- copies and pickles --------------------------------------------------------------------------
+
+
+def test_deepcopy_of_a_leaf():
+    x = lamina.ones(2, requires_grad=True)
+    x.grad = lamina.full((2,), 3.0)
+    (both,) = copy.deepcopy([(x, x)])
+    assert both[0] is both[1] is not x
+    assert both[0].requires_grad and both[0].grad.tolist() == [3.0, 3.0]
+    both[0].data.zero_()
+    assert x.tolist() == [1.0, 1.0]
+    with pytest.raises(RuntimeError, match="deepcopy: only a leaf"):
+        copy.deepcopy(x * 2)
+
+
+def test_deepcopy_and_pickle_keep_a_subclass():
+    x = lamina.Tensor.__new__(Named, lamina.ones(2))
+    x.label = ["a"]
+    copied = copy.deepcopy(x)
+    assert type(copied) is Named and copied.label == ["a"] and copied.label is not x.label
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickle(protocol):
+    x = lamina.arange(6, dtype=lamina.float64).reshape(2, 3).T.requires_grad_()
+    back = pickle.loads(pickle.dumps(x, protocol))
+    assert back.requires_grad and back.dtype is lamina.float64
+    assert back.tolist() == x.tolist()
+    back.data.add_(1)  # the memory is its own, and writable
+    assert x.sum().item() == 15.0
+
+
+@pytest.mark.parametrize("name", ["bool", "uint8", "int32", "int64", "float32", "float64"])
+def test_dtypes_are_singletons(name):
+    dtype = getattr(lamina, name)
+    assert repr(dtype) == "lamina." + name
+    assert pickle.loads(pickle.dumps(dtype)) is dtype is copy.deepcopy(dtype)
+    assert {dtype: 1}[lamina.zeros(1, dtype=dtype).dtype] == 1
+    assert dtype.is_floating_point == name.startswith("float")
+    assert dtype.itemsize == lamina.zeros(1, dtype=dtype).element_size()
+
+
+def test_devices():
+    cpu = lamina.device("cpu")
+    assert lamina.zeros(1).device == cpu and str(cpu) == "cpu" and cpu.type == "cpu"
+    assert repr(cpu) == "device(type='cpu')" and cpu.index is None
+    assert lamina.device("cuda:1") == lamina.device("cuda", 1) != lamina.device("cuda")
+    assert len({cpu, lamina.device("cpu"), lamina.device("cuda:0")}) == 2
+    assert pickle.loads(pickle.dumps(lamina.device("cuda:1"))).index == 1
+
+
+def test_shape_is_a_tuple():
+    shape = lamina.zeros(2, 3).shape
+    assert shape == (2, 3) and isinstance(shape, tuple) and shape.numel() == 6
+    assert repr(shape) == "lamina.Size([2, 3])"
+    assert pickle.loads(pickle.dumps(shape)) == shape
+    assert _core.Size([4]).numel() == 4
+
+
+# -- what is bound -------------------------------------------------------------------------------
+
+
+def test_signatures_can_be_inspected():
+    assert str(inspect.signature(_core.sum)) == "(input, dim=None, keepdim=False, *, dtype=None)"
+    assert str(inspect.signature(_core.Tensor.add_)) == "(self, /, other, *, alpha=1)"
+
+
+def test_every_bound_name_has_a_line_of_documentation():
+    for signature, _, doc in _core._signatures():
+        assert doc.endswith("."), signature
+
+
+def test_the_stub_is_up_to_date():
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("core_stub", root / "tools" / "core_stub.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.STUB.read_text() == module.text()
+
+
+def test_threads_and_cpu():
+    info = _core.cpu_info()
+    assert info["isa"] in info["available"] and "ref" in info["available"]
+    before = _core.get_num_threads()
+    _core.set_num_threads(2)
+    assert _core.get_num_threads() == 2
+    _core.set_num_threads(before)
+    assert _core.cuda_info()["available"] == (_core.cuda_info()["reason"] == "")
+
+
+def test_allocator_stats_follow_what_is_alive():
+    before = _core.allocator_stats()["live_bytes"]
+    x = lamina.empty(1 << 16)
+    during = _core.allocator_stats()
+    assert during["live_bytes"] - before >= 4 << 16
+    assert during["peak_bytes"] >= during["live_bytes"]
+    del x
+    assert _core.allocator_stats()["live_bytes"] == before
+    _core.empty_cache()
+    assert _core.allocator_stats()["cached_bytes"] == 0
