@@ -115,7 +115,7 @@ constexpr Def kDefs[] = {
         "Add the gradient of `tensors` into the ``.grad`` of every leaf they depend on."),
     def(
         "grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? "
-        "retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Tensor, "
+        "retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Any, "
         "...]",
         kFunction | kHeavy,
         [](Args& a) {

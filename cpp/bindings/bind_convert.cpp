@@ -64,9 +64,9 @@ PyObject* format(Args& a) {
   return PyObject_Str(self);
 }
 
-PyObject* copy_of(PyObject* self, const Tensor& values) {
-  Tensor copy = ops::clone(detach(values));
+PyObject* copy_of(PyObject* self) {
   const Tensor& t = tensor_of(self);
+  Tensor copy = ops::clone(detach(t));
   if (t.requires_grad()) set_requires_grad(copy, true);
   return wrap_as(Py_TYPE(self), std::move(copy));
 }
@@ -81,7 +81,7 @@ PyObject* deepcopy(Args& a) {
   check<RuntimeError>(is_leaf(t),
                       "deepcopy: only a leaf can be copied with its gradient's record; use "
                       "detach() or clone()");
-  auto out = py::reinterpret_steal<py::object>(copy_of(self.ptr(), t));
+  auto out = py::reinterpret_steal<py::object>(copy_of(self.ptr()));
   if (!out) throw py::error_already_set();
   memo[id] = out;
   if (const Tensor grad = grad_of(t); grad.defined())

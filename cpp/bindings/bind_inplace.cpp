@@ -25,11 +25,6 @@ Tensor scaled_in_place(BinaryOp op, Args& a) {
   return a.tensor(0);
 }
 
-Tensor assigned(Args& a, const Tensor& result) {
-  ops::copy_(a.tensor(0), result);
-  return a.tensor(0);
-}
-
 constexpr Def kDefs[] = {
 #define ROW(name, rule, saves, forward, backward) \
   def(                                            \
@@ -62,14 +57,19 @@ constexpr Def kDefs[] = {
     def(
         "div_(Tensor self, operand other, *, str? rounding_mode=None)", kMethod,
         [](Args& a) {
-          if (a.has(2)) return assigned(a, divide(a.tensor(0), a.tensor(1), a.text(2)));
+          if (a.has(2))
+            return rewrite(a.tensor(0), recording(a.tensor(0), a.tensor(1)),
+                           [&](const Tensor& x) { return divide(x, a.tensor(1), a.text(2)); });
           ops::binary_(BinaryOp::div, a.tensor(0), a.tensor(1));
           return a.tensor(0);
         },
         "In place: self / other."),
     def(
         "copy_(Tensor self, Tensor src, bool non_blocking=False)", kMethod,
-        [](Args& a) { return assigned(a, a.tensor(1)); },
+        [](Args& a) {
+          ops::copy_(a.tensor(0), a.tensor(1));
+          return a.tensor(0);
+        },
         "Write the elements of `src`, broadcast and cast."),
     def(
         "fill_(Tensor self, number value)", kMethod,
@@ -92,10 +92,14 @@ constexpr Def kDefs[] = {
           return a.tensor(0);
         },
         "Write `value` where the mask is true."),
-#define CLAMP(name)                                                                           \
-  def(                                                                                        \
-      name "(Tensor self, operand? min=None, operand? max=None)", kMethod,                    \
-      [](Args& a) { return assigned(a, ops::clamp(a.tensor(0), a.tensor(1), a.tensor(2))); }, \
+#define CLAMP(name)                                                                \
+  def(                                                                             \
+      name "(Tensor self, operand? min=None, operand? max=None)", kMethod,         \
+      [](Args& a) {                                                                \
+        const Tensor &low = a.tensor(1), &high = a.tensor(2);                      \
+        return rewrite(a.tensor(0), recording(a.tensor(0), low, high),             \
+                       [&](const Tensor& x) { return ops::clamp(x, low, high); }); \
+      },                                                                           \
       "In place: each element, moved into [min, max].")
     CLAMP("clamp_"),
     CLAMP("clip_"),

@@ -17,6 +17,8 @@ template <class Round>
 Tensor rounded_quotient(const char* op, const Tensor& x, const Tensor& y, Round round) {
   const DType type = ops::result_type(x, y);
   check<TypeError>(type != DType::Bool, op, ": not defined for bool");
+  broadcast_sizes(op, x.sizes(), y.sizes());
+  broadcast_sizes(op, x.sizes(), y.sizes());  // or the error names another op
   if (is_floating(type)) return round(ops::div(x, y));
   check<RuntimeError>(holds(ops::ne(y, ops::scalar(0, y.device()))), op,
                       ": division of integers by zero");
@@ -36,11 +38,18 @@ Tensor floor_divide(const Tensor& x, const Tensor& y) {
 
 Tensor remainder(const Tensor& x, const Tensor& y) {
   const DType type = ops::result_type(x, y);
-  if (type != DType::Float32) return ops::sub(x, ops::mul(floor_divide(x, y), y));
   // The quotient of two floats is often rounded up to an integer; in double it hardly ever is.
-  const Tensor wide_y = ops::to(y, DType::Float64);
-  const Tensor wide_x = ops::to(x, DType::Float64);
-  return ops::to(ops::sub(wide_x, ops::mul(floor_divide(wide_x, wide_y), wide_y)), type);
+  const bool widen = type == DType::Float32;
+  const Tensor a = widen ? ops::to(x, DType::Float64) : x;
+  const Tensor b = widen ? ops::to(y, DType::Float64) : y;
+  const Tensor q =
+      rounded_quotient("remainder", a, b, [](const Tensor& v) { return ops::floor(v); });
+  Tensor whole = ops::mul(q, b);
+  if (is_floating(type)) {  // 0 times an infinite divisor
+    const Tensor zero = ops::scalar(0.0, x.device());
+    whole = ops::where(ops::eq(q, zero), zero, whole);
+  }
+  return ops::to(ops::sub(a, whole), type);
 }
 
 Tensor divide(const Tensor& x, const Tensor& y, const char* mode) {

@@ -1,10 +1,11 @@
 // Small ops made of others.
 #pragma once
 
-#include <optional>
 #include <span>
 
+#include "autograd/autograd.h"
 #include "core/tensor.h"
+#include "ops/ops.h"
 
 namespace lamina::bindings {
 
@@ -22,6 +23,12 @@ bool equal(const Tensor& x, const Tensor& y);  // same sizes, same values
 Tensor softplus(const Tensor& x, double beta, double threshold);
 Tensor gelu(const Tensor& x, const char* approximate);
 Tensor repeat(const Tensor& x, std::span<const int64_t> times);
+// In place by way of a new tensor: what f saves of `self` for its gradient must not be overwritten.
+template <class F>
+Tensor rewrite(const Tensor& self, bool records, F&& f) {
+  ops::copy_(self, f(records ? ops::clone(self) : self));
+  return self;
+}
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length);
 Tensor squeeze(const Tensor& x, std::span<const int64_t> dims);
 

@@ -95,8 +95,7 @@ PyObject* row_in_place(PyObject* a, PyObject* b) {
 template <const Composite& op>
 PyObject* in_place(PyObject* a, PyObject* b) {
   return with_operands(op.name, a, b, [](const Tensor& x, const Tensor& y) {
-    ops::copy_(x, op.function(x, y));
-    return x;
+    return rewrite(x, recording(x, y), [&](const Tensor& self) { return op.function(self, y); });
   });
 }
 

@@ -44,15 +44,16 @@ Blocks::Blocks(const char* op, const Iter& it, const DType* dtypes, unsigned sca
   }
   flat_ = !buffered;
   if (flat_ || it.rank() == 0) return;
-  if (it.size(0) < kRun) {
+  const int64_t row = it.size(0);
+  if (row < kRun) {
     for (int k = 1; k < it.operands(); ++k) {
       bool repeats = cast_[k] != nullptr && it.rank() > 1;
       for (int d = 1; d < it.rank(); ++d) repeats &= it.byte_stride(k, d) == 0;
       if (repeats) periodic_ |= 1u << k;
     }
-    if (periodic_ != 0) chunk_ = kChunk / it.size(0) * it.size(0);
-    return;
+    if (periodic_ != 0) chunk_ = kChunk / row * row;
   }
+  if (periodic_ != 0 || row < kShortRun) return;
 
   // Not one run for all, but perhaps every row is one.
   unsigned row_scalars = 0;

@@ -13,7 +13,9 @@
 namespace lamina::cpu {
 
 inline constexpr int64_t kChunk = 512;
-// Runs along the innermost dimension that are at least this long are worth a kernel call each.
+// Rows at least this long are worth a kernel call each; below kRun, only where no operand repeats
+// the same row (a bias), which a buffer serves better.
+inline constexpr int64_t kShortRun = 4;
 inline constexpr int64_t kRun = 32;
 
 // Elements in one parallel block, for work limited by memory and by arithmetic: 10 to 50 us.

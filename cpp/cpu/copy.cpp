@@ -34,19 +34,22 @@ int transposed_dim(const Iter& it) {
   return 0;
 }
 
-// Square tiles through a buffer: src is read line by line, whatever its stride, and each line once.
+// Tiles through a buffer: src is read a cache line at a time, whatever its stride, and dst written
+// in runs long enough for the hardware to see them coming.
 template <class Bits>
 void copy_transposed(const Iter& it, int across) {
-  constexpr int64_t kTile = 32;
   constexpr int64_t kItem = sizeof(Bits);
+  constexpr int64_t kDown = std::max<int64_t>(8, 64 / kItem);
+  constexpr int64_t kAlong = 128;
   const int64_t width = it.size(0);
   const int64_t height = it.size(across);
   const int64_t dst_row = it.byte_stride(0, across);
   const int64_t src_row = it.byte_stride(1, 0);
-  const int64_t stripes = (height + kTile - 1) / kTile;
+  const int64_t stripes = (height + kDown - 1) / kDown;
   const int64_t planes = it.numel() / (width * height);
-  const int64_t grain = std::max<int64_t>(1, kGrainBytes / (width * kTile * kItem));
+  const int64_t grain = std::max<int64_t>(1, kGrainBytes / (width * kDown * kItem));
   parallel_for(planes * stripes, grain, [&](int64_t begin, int64_t end) {
+    Bits tile[kAlong][kDown];
     for (int64_t t = begin; t < end; ++t) {
       char* dst = it.data(0);
       const char* src = it.data(1);
@@ -57,17 +60,16 @@ void copy_transposed(const Iter& it, int across) {
         src += plane % it.size(d) * it.byte_stride(1, d);
         plane /= it.size(d);
       }
-      const int64_t top = t % stripes * kTile;
-      const int64_t bottom = std::min(height, top + kTile);
-      for (int64_t left = 0; left < width; left += kTile) {
-        const int64_t right = std::min(width, left + kTile);
-        Bits tile[kTile][kTile];
-        for (int64_t j = left; j < right; ++j)
-          std::memcpy(tile[j - left], src + j * src_row + top * kItem,
-                      static_cast<size_t>((bottom - top) * kItem));
-        for (int64_t i = top; i < bottom; ++i) {
-          Bits* to = reinterpret_cast<Bits*>(dst + i * dst_row) + left;
-          for (int64_t j = 0; j < right - left; ++j) to[j] = tile[j][i - top];
+      const int64_t top = t % stripes * kDown;
+      const int64_t down = std::min(kDown, height - top);
+      for (int64_t left = 0; left < width; left += kAlong) {
+        const int64_t along = std::min(kAlong, width - left);
+        for (int64_t j = 0; j < along; ++j)
+          std::memcpy(tile[j], src + (left + j) * src_row + top * kItem,
+                      static_cast<size_t>(down * kItem));
+        for (int64_t i = 0; i < down; ++i) {
+          Bits* to = reinterpret_cast<Bits*>(dst + (top + i) * dst_row) + left;
+          for (int64_t j = 0; j < along; ++j) to[j] = tile[j][i];
         }
       }
     }

@@ -18,12 +18,12 @@ namespace {
 constexpr int64_t kGrain = 8 * 1024;  // elements; whole batches
 
 // Philox blocks that are computed side by side, in lanes that the compiler turns into vectors.
-constexpr int kBatch = 8;
+constexpr int kBatch = 16;
 
 struct PhiloxBatch {
   uint32_t word[4 * kBatch];  // block after block
 
-  PhiloxBatch(const PhiloxStream& stream, uint64_t first_block) {
+  [[gnu::noinline]] PhiloxBatch(const PhiloxStream& stream, uint64_t first_block) {
     uint32_t c0[kBatch], c1[kBatch], c2[kBatch] = {}, c3[kBatch] = {};
     for (int i = 0; i < kBatch; ++i) {
       const uint64_t counter = stream.offset + first_block + static_cast<uint64_t>(i);

@@ -4,7 +4,7 @@
 
 #include "cpu/micro.h"
 #include "cpu/pointwise.inl"
-#include "cpu/simd.h"
+#include "cpu/simd_loop.h"
 
 namespace lamina::LAMINA_ISA_NAMESPACE {
 namespace {
@@ -80,14 +80,7 @@ template <class T, class Op>
   }
   for (; i + kW <= n; i += kW) acc0 = Op::apply(acc0, V::load(x + i));
   if (const int rest = static_cast<int>(n - i); rest > 0) {
-    if constexpr (Op::template kIdentity<T> == T(0)) {
-      acc1 = Op::apply(acc1, V::load(x + i, rest));
-    } else {
-      T lane[kW];
-      start.store(lane);
-      V::load(x + i, rest).store(lane, rest);
-      acc1 = Op::apply(acc1, V::load(lane));
-    }
+    acc1 = Op::apply(acc1, SomeLanes<T>{rest}.load_or(x + i, start));
   }
   return Op::lanes(Op::apply(Op::apply(acc0, acc1), Op::apply(acc2, acc3)));
 }

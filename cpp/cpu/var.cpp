@@ -17,6 +17,10 @@ struct Moments {
 
   void merge(const Moments& other) {
     if (other.count == 0) return;
+    if (count == 0) {
+      *this = other;
+      return;
+    }
     const double total = count + other.count;
     const double delta = other.mean - mean;
     m2 += other.m2 + delta * delta * (count * (other.count / total));

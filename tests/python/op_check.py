@@ -90,7 +90,7 @@ def assert_close(got: np.ndarray, wanted: np.ndarray, bound: Any, what: str) -> 
         far = ~(np.abs(got.astype(float) - wanted) <= exact) & (got != wanted)
     far &= ~(np.isnan(got) & np.isnan(wanted))
     if far.any():
-        at = tuple(int(i[0]) for i in np.nonzero(far))
+        at = tuple(int(i) for i in np.argwhere(far)[0])
         raise AssertionError(
             f"{what}: at {list(at)} got {got[at]!r}, wanted {wanted[at]!r} within {exact[at]:.3g}"
         )

@@ -50,5 +50,4 @@ ELSEWHERE = {
         "_signatures", "allocator_stats", "cpu_info", "cuda_info", "empty_cache",
         "get_num_threads", "set_num_threads",
     ],
-    "the approximation that gelu(approximate='tanh') names: its row": ["gelu_tanh", "gelu_tanh_"],
 }  # fmt: skip

@@ -192,10 +192,14 @@ BINARY = [
         np.remainder,
         "promote number",
         other=(0.4, 3.0),
+        zero_sign=False,
         error=lambda y, a, b: np.abs(a) + np.abs(b),
     ),
 ]
+EVERYDAY = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1, -1, 2.5, -0.75])
 for _row in BINARY:
+    if _row.name == "remainder":  # beyond 2^53 times the divisor no digit is left
+        _row.specials = lambda dtype: [Sample(np.repeat(EVERYDAY, 9), np.tile(EVERYDAY, 9))]
     if _row.name in ("floor_divide", "remainder"):
         _row.differentiable = False
         _row.why += "; gradient: steps at multiples of the divisor, checked in test_numerics_hard"

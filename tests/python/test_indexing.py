@@ -163,7 +163,9 @@ def test_values_broadcast_and_are_cast():
     assert x.tolist() == [[1, 1, 1], [2, 0, 7]]
     with pytest.raises(ValueError, match=r"does not broadcast(.|\n)*\[2\]"):
         x[0] = lamina.ones(2)
-    with pytest.raises(TypeError, match="the value must be a Tensor, a number or an array, got str"):
+    with pytest.raises(
+        TypeError, match="the value must be a Tensor, a number or an array, got str"
+    ):
         x[0] = "a"
 
 
@@ -186,7 +188,9 @@ def test_a_leaf_that_requires_grad_is_not_written():
 
 def test_a_zero_dimensional_tensor():
     x = lamina.tensor(3.0)
-    assert x[()].shape == () and x[...].item() == 3.0 and x[None].tolist() == [3.0]
+    assert x[()].shape == ()
+    assert x[...].item() == 3.0
+    assert x[None].tolist() == [3.0]
     x[...] = 4.0
     assert x.item() == 4.0
     with pytest.raises(IndexError, match="too many indices: the tensor has 0 dimensions"):

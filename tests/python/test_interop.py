@@ -118,19 +118,23 @@ def test_integers_out_of_range_are_refused(value):
 def test_from_numpy_shares_memory(theirs, ours):
     a = np.array([[0, 1, 0], [1, 1, 0]], dtype=theirs)
     x = lamina.from_numpy(a)
-    assert x.dtype is ours and x.shape == (2, 3) and x.tolist() == a.tolist()
+    assert x.dtype is ours
+    assert x.shape == (2, 3)
+    assert x.tolist() == a.tolist()
     a[0, 0] = 1
     assert x[0, 0].item() == 1
     x[1, 2] = 1
     assert a[1, 2] == 1
-    assert x.numpy().dtype == theirs and np.shares_memory(x.numpy(), a)
+    assert x.numpy().dtype == theirs
+    assert np.shares_memory(x.numpy(), a)
 
 
 def test_layouts_that_a_tensor_can_show_are_shared():
     a = np.arange(24.0).reshape(2, 3, 4)
     for view in (a.T, a[:, ::2], a[1], np.broadcast_to(a[0], (5, 3, 4))):
         x = lamina.from_numpy(view)
-        assert x.tolist() == view.tolist() and np.shares_memory(x.numpy(), a)
+        assert x.tolist() == view.tolist()
+        assert np.shares_memory(x.numpy(), a)
 
 
 def test_layouts_that_it_cannot_show_are_copied():
@@ -139,7 +143,8 @@ def test_layouts_that_it_cannot_show_are_copied():
     records["x"] = [1.0, 2.0, 3.0]
     for view in (a[::-1], a.reshape(2, 3)[:, ::-1], records["x"]):
         x = lamina.from_numpy(view)
-        assert x.tolist() == view.tolist() and not np.shares_memory(x.numpy(), view)
+        assert x.tolist() == view.tolist()
+        assert not np.shares_memory(x.numpy(), view)
 
 
 def test_the_array_lives_as_long_as_the_tensor():
@@ -148,7 +153,8 @@ def test_the_array_lives_as_long_as_the_tensor():
     x = lamina.from_numpy(a)[1:]
     del a
     gc.collect()
-    assert x.tolist() == [1.0, 2.0] and ref() is not None
+    assert x.tolist() == [1.0, 2.0]
+    assert ref() is not None
     del x
     gc.collect()
     assert ref() is None
@@ -204,7 +210,8 @@ def test_as_tensor_shares_where_it_can():
 def test_numpy_shares_memory_and_keeps_it():
     x = lamina.arange(6.0).reshape(2, 3).T
     a = x.numpy()
-    assert a.shape == (3, 2) and a.strides == (4, 12)
+    assert a.shape == (3, 2)
+    assert a.strides == (4, 12)
     x.mul_(2)
     assert a.tolist() == [[0.0, 6.0], [2.0, 8.0], [4.0, 10.0]]
     a[0, 0] = 9
@@ -235,7 +242,8 @@ def test_numpy_refuses_what_requires_grad():
 
 def test_numpy_functions_take_tensors():
     x = lamina.tensor([0.0, 1.0])
-    assert np.floor(x + 0.5).tolist() == [0.0, 1.0] and np.add(x, x).dtype == np.float32
+    assert np.floor(x + 0.5).tolist() == [0.0, 1.0]
+    assert np.add(x, x).dtype == np.float32
     assert np.asarray(x, dtype=np.int64).tolist() == [0, 1]
     assert np.shares_memory(np.asarray(x), x.numpy())
     assert not np.shares_memory(np.array(x), x.numpy())
@@ -273,7 +281,9 @@ def test_arrays_are_not_operands():
 def test_memoryview():
     x = lamina.arange(6, dtype=lamina.int32).reshape(2, 3)
     with memoryview(x) as view:
-        assert view.shape == (2, 3) and view.format == "i" and not view.readonly
+        assert view.shape == (2, 3)
+        assert view.format == "i"
+        assert not view.readonly
         view[1, 2] = 50
     assert x[1, 2].item() == 50
     assert bytes(memoryview(x[0])) == np.arange(3, dtype=np.int32).tobytes()

@@ -107,6 +107,42 @@ def check_second(row: Row) -> None:
             assert autograd.gradgradcheck(function, arguments, **DIFFERENCES)
 
 
+def gradients(row: Row, sample: Sample, create_graph: bool) -> list[np.ndarray]:
+    arguments = tensors(sample, row)
+    result = operation(row)(*arguments, **sample.kwargs)
+    wanted = sources(arguments)
+    found = autograd.grad(
+        weighted(result), wanted, create_graph=create_graph, materialize_grads=True
+    )
+    return [g.detach().double().numpy() for g in found]
+
+
+def check_paths(row: Row) -> None:
+    """The fused backward in float32 and float64, and the composed one that create_graph takes.
+
+    float64 is held to differences by check_gradient; here float32, and longer inputs, are held to
+    float64. 128 eps: a derivative such as 1 / (1 + x) magnifies a rounding by up to 100.
+    """
+    for sample in [*row.samples, *row.wide]:
+        if not any(is_real(a) for a in sample.args):
+            continue
+        narrow = sample.cast("float32")
+        wide = Sample(
+            *[a.astype(float) if getattr(a, "dtype", 0) == "float32" else a for a in narrow.args],
+            **sample.kwargs,
+        )
+        exact = gradients(row, wide, False)
+        for found, eps in (
+            (gradients(row, wide, True), 2.3e-16),
+            (gradients(row, narrow, False), 1.2e-7),
+            (gradients(row, narrow, True), 1.2e-7),
+        ):
+            for g, want in zip(found, exact, strict=True):
+                scale = np.abs(want) if row.error is None else np.abs(want).max(initial=0.0)
+                bound = 128 * eps * np.maximum(scale, 1.0)
+                op_check.assert_close(g, want, bound, f"{row.name}{sample} gradient")
+
+
 # -- 4: layouts ------------------------------------------------------------------------------------
 
 
@@ -385,6 +421,7 @@ def check_errors(row: Row) -> None:
 CHECKS = {
     "forward": (check_forward, lambda row: True),
     "gradient": (check_gradient, differentiable),
+    "paths": (check_paths, differentiable),
     "second": (check_second, lambda row: differentiable(row) and row.second),
     "layouts": (check_layouts, lambda row: row.layouts),
     "edges": (check_edges, lambda row: row.edges),

@@ -28,7 +28,8 @@ def test_an_object_is_the_same_for_as_long_as_it_lives():
     assert p.grad is p.grad
     grad = p.grad
     assert p.grad is grad
-    assert p.add_ is not None and p.detach() is not p
+    assert p.add_ is not None
+    assert p.detach() is not p
 
 
 def test_a_tensor_that_goes_through_native_code_comes_back_as_itself():
@@ -50,7 +51,8 @@ def test_a_subclass_keeps_its_object_its_dict_and_its_memory():
     assert type(named) is Named
     named.fill_(3.0)
     assert x.tolist() == [3.0, 3.0]
-    assert named.add_(1) is named and named.label == "first"
+    assert named.add_(1) is named
+    assert named.label == "first"
     assert type(named + 1) is lamina.Tensor
     assert isinstance(Named([1, 2]), Named)
     assert Named([1, 2]).dtype is lamina.float32
@@ -61,7 +63,8 @@ def test_a_parameter_that_is_alive_comes_back_out_of_the_graph():
     seen = []
     p.register_hook(lambda grad: seen.append(p))
     p.sum().backward()
-    assert seen[0] is p and type(seen[0]) is lamina.nn.Parameter
+    assert seen[0] is p
+    assert type(seen[0]) is lamina.nn.Parameter
 
 
 def test_a_plain_tensor_has_no_dict():
@@ -121,17 +124,17 @@ def test_hook_sees_and_replaces_the_gradient():
 
 
 def test_an_exception_in_a_hook_arrives_as_it_was_raised():
-    class Special(Exception):
+    class SpecialError(Exception):
         pass
 
-    error = Special("from the hook")
+    error = SpecialError("from the hook")
 
     def hook(grad):
         raise error
 
     x = lamina.ones(1, requires_grad=True)
     x.register_hook(hook)
-    with pytest.raises(Special) as caught:
+    with pytest.raises(SpecialError) as caught:
         x.sum().backward()
     assert caught.value is error
 
@@ -221,7 +224,8 @@ def test_backward_lets_other_threads_run():
     assert lamina.ones(2).sum().item() == 2.0
     release.set()
     worker.join(10)
-    assert not worker.is_alive() and x.grad.item() == 2.0
+    assert not worker.is_alive()
+    assert x.grad.item() == 2.0
 
 
 # -- gradients as attributes ---------------------------------------------------------------------
@@ -243,8 +247,10 @@ def test_grad_can_be_set_and_deleted():
 def test_requires_grad_is_settable_on_leaves():
     x = lamina.zeros(2)
     x.requires_grad = True
-    assert x.requires_grad and x.is_leaf
-    assert x.requires_grad_(False) is x and not x.requires_grad
+    assert x.requires_grad
+    assert x.is_leaf
+    assert x.requires_grad_(False) is x
+    assert not x.requires_grad
     with pytest.raises(TypeError, match="requires_grad must be a bool, got int"):
         x.requires_grad = 1
     with pytest.raises(TypeError, match="requires_grad must be a bool, got nothing"):
@@ -254,9 +260,12 @@ def test_requires_grad_is_settable_on_leaves():
 def test_data_shares_memory_and_may_be_replaced():
     p = lamina.ones(2, requires_grad=True)
     p.data.mul_(5)
-    assert p.tolist() == [5.0, 5.0] and not p.data.requires_grad
+    assert p.tolist() == [5.0, 5.0]
+    assert not p.data.requires_grad
     p.data = lamina.zeros(3, dtype=lamina.float64)
-    assert p.shape == (3,) and p.dtype is lamina.float64 and p.requires_grad
+    assert p.shape == (3,)
+    assert p.dtype is lamina.float64
+    assert p.requires_grad
     (p * 2).sum().backward()
     assert p.grad.dtype is lamina.float64
 
@@ -265,11 +274,14 @@ def test_grad_fn_names_the_op_and_leads_to_its_inputs():
     x = lamina.ones(2, requires_grad=True)
     y = x * 2
     z = y.exp()
-    assert repr(z.grad_fn) == "<exp>" and z.grad_fn.name() == "exp"
+    assert repr(z.grad_fn) == "<exp>"
+    assert z.grad_fn.name() == "exp"
     (after,) = [edge for edge in z.grad_fn.next_functions if edge[0] is not None]
     assert after == (y.grad_fn, 0)
     assert hash(y.grad_fn) == hash(after[0])
-    assert x.grad_fn is None and x.is_leaf and not z.is_leaf
+    assert x.grad_fn is None
+    assert x.is_leaf
+    assert not z.is_leaf
 
 
 def test_retain_grad_and_detach_in_place():
@@ -281,7 +293,8 @@ def test_retain_grad_and_detach_in_place():
     assert y.grad.tolist() == [1.0, 1.0]
     z = x * 2
     assert z.detach_() is z
-    assert z.is_leaf and not z.requires_grad
+    assert z.is_leaf
+    assert not z.requires_grad
 
 
 def test_version_counts_writes():
@@ -300,12 +313,18 @@ def test_operators_with_numbers_keep_the_tensors_dtype():
     assert (x + 1).dtype is lamina.int64
     assert (x * 1.5).dtype is lamina.float32
     assert (x / 2).tolist() == [3.5, -3.5]
-    assert (x // 2).tolist() == [3, -4] and (x % 3).tolist() == [1, 2]
-    assert (2 - x).tolist() == [-5, 9] and (10 // lamina.tensor([4])).item() == 2
-    assert (x**2).tolist() == [49, 49] and (2 ** lamina.tensor([3])).item() == 8
-    assert (-x).tolist() == [-7, 7] and abs(x).tolist() == [7, 7] and (+x) is x
+    assert (x // 2).tolist() == [3, -4]
+    assert (x % 3).tolist() == [1, 2]
+    assert (2 - x).tolist() == [-5, 9]
+    assert (10 // lamina.tensor([4])).item() == 2
+    assert (x**2).tolist() == [49, 49]
+    assert (2 ** lamina.tensor([3])).item() == 8
+    assert (-x).tolist() == [-7, 7]
+    assert abs(x).tolist() == [7, 7]
+    assert (+x) is x
     mask = x > 0
-    assert mask.dtype is lamina.bool and (~mask).tolist() == [False, True]
+    assert mask.dtype is lamina.bool
+    assert (~mask).tolist() == [False, True]
     assert ((mask | True) & mask ^ mask).tolist() == [False, False]
 
 
@@ -336,17 +355,23 @@ def test_writes_in_place_return_the_tensor(write, expected):
 
 def test_comparison_is_elementwise_and_hash_is_identity():
     x, y = lamina.tensor([1, 2]), lamina.tensor([1, 3])
-    assert (x == y).tolist() == [True, False] and (x != y).tolist() == [False, True]
-    assert (x == [1, 2]) is False and (x == None) is False  # noqa: E711
+    assert (x == y).tolist() == [True, False]
+    assert (x != y).tolist() == [False, True]
+    assert (x == [1, 2]) is False
+    assert (x == None) is False  # noqa: E711
     assert {x: 1}[x] == 1
-    assert 2 in x and 5 not in x
+    assert 2 in x
+    assert 5 not in x
 
 
 def test_python_numbers_from_tensors():
-    assert float(lamina.tensor([2])) == 2.0 and int(lamina.tensor(2.7)) == 2
+    assert float(lamina.tensor([2])) == 2.0
+    assert int(lamina.tensor(2.7)) == 2
     assert range(10)[lamina.tensor(3)] == 3
-    assert type(lamina.tensor(True).item()) is bool and type(lamina.tensor(1).item()) is int
-    assert not lamina.tensor([0.0]) and lamina.tensor([0.5])
+    assert type(lamina.tensor(True).item()) is bool
+    assert type(lamina.tensor(1).item()) is int
+    assert not lamina.tensor([0.0])
+    assert lamina.tensor([0.5])
     with pytest.raises(RuntimeError, match="truth of a tensor with 2 elements is ambiguous"):
         bool(lamina.ones(2))
     with pytest.raises(TypeError, match="only an integer tensor with one element can be an index"):
@@ -370,8 +395,10 @@ def test_length_and_iteration_carry_gradient():
 def test_max_gives_named_values_and_indices():
     pair = lamina.tensor([[1.0, 5.0], [7.0, 2.0]]).max(1)
     values, indices = pair
-    assert values is pair.values and indices is pair[1]
-    assert values.tolist() == [5.0, 7.0] and indices.tolist() == [1, 0]
+    assert values is pair.values
+    assert indices is pair[1]
+    assert values.tolist() == [5.0, 7.0]
+    assert indices.tolist() == [1, 0]
 
 
 # -- text ----------------------------------------------------------------------------------------
@@ -380,7 +407,10 @@ def test_max_gives_named_values_and_indices():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: lamina.tensor([[1.0, 2.0], [3.0, 4.5]]), "tensor([[1.0000, 2.0000],\n        [3.0000, 4.5000]])"),
+        (
+            lambda: lamina.tensor([[1.0, 2.0], [3.0, 4.5]]),
+            "tensor([[1.0000, 2.0000],\n        [3.0000, 4.5000]])",
+        ),
         (lambda: lamina.tensor([1.0, float("nan"), -float("inf")]), "tensor([1., nan, -inf])"),
         (lambda: lamina.tensor([0.1, 1000.5]), "tensor([1.0000e-01, 1.0005e+03])"),
         (lambda: lamina.tensor([-1, 10]), "tensor([-1, 10])"),
@@ -403,11 +433,13 @@ def test_repr_is_laid_out_as_pytorchs(make, text):
 
 def test_repr_of_a_large_tensor_is_short():
     text = repr(lamina.zeros(100, 100))
-    assert text.count("\n") == 6 and text.count("...") == 7
+    assert text.count("\n") == 6
+    assert text.count("...") == 7
 
 
 def test_format():
-    assert f"{lamina.tensor(2.5):.2f}" == "2.50" and f"{lamina.tensor(3)}" == "3"
+    assert f"{lamina.tensor(2.5):.2f}" == "2.50"
+    assert f"{lamina.tensor(3)}" == "3"
     assert f"{lamina.tensor([1])}" == "tensor([1])"
     with pytest.raises(TypeError, match="only a 0-d tensor takes a format"):
         format(lamina.ones(2), ".2f")
@@ -421,7 +453,8 @@ def test_deepcopy_of_a_leaf():
     x.grad = lamina.full((2,), 3.0)
     (both,) = copy.deepcopy([(x, x)])
     assert both[0] is both[1] is not x
-    assert both[0].requires_grad and both[0].grad.tolist() == [3.0, 3.0]
+    assert both[0].requires_grad
+    assert both[0].grad.tolist() == [3.0, 3.0]
     both[0].data.zero_()
     assert x.tolist() == [1.0, 1.0]
     with pytest.raises(RuntimeError, match="deepcopy: only a leaf"):
@@ -432,14 +465,17 @@ def test_deepcopy_and_pickle_keep_a_subclass():
     x = lamina.Tensor.__new__(Named, lamina.ones(2))
     x.label = ["a"]
     copied = copy.deepcopy(x)
-    assert type(copied) is Named and copied.label == ["a"] and copied.label is not x.label
+    assert type(copied) is Named
+    assert copied.label == ["a"]
+    assert copied.label is not x.label
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_pickle(protocol):
     x = lamina.arange(6, dtype=lamina.float64).reshape(2, 3).T.requires_grad_()
     back = pickle.loads(pickle.dumps(x, protocol))
-    assert back.requires_grad and back.dtype is lamina.float64
+    assert back.requires_grad
+    assert back.dtype is lamina.float64
     assert back.tolist() == x.tolist()
     back.data.add_(1)  # the memory is its own, and writable
     assert x.sum().item() == 15.0
@@ -457,8 +493,11 @@ def test_dtypes_are_singletons(name):
 
 def test_devices():
     cpu = lamina.device("cpu")
-    assert lamina.zeros(1).device == cpu and str(cpu) == "cpu" and cpu.type == "cpu"
-    assert repr(cpu) == "device(type='cpu')" and cpu.index is None
+    assert lamina.zeros(1).device == cpu
+    assert str(cpu) == "cpu"
+    assert cpu.type == "cpu"
+    assert repr(cpu) == "device(type='cpu')"
+    assert cpu.index is None
     assert lamina.device("cuda:1") == lamina.device("cuda", 1) != lamina.device("cuda")
     assert len({cpu, lamina.device("cpu"), lamina.device("cuda:0")}) == 2
     assert pickle.loads(pickle.dumps(lamina.device("cuda:1"))).index == 1
@@ -466,7 +505,9 @@ def test_devices():
 
 def test_shape_is_a_tuple():
     shape = lamina.zeros(2, 3).shape
-    assert shape == (2, 3) and isinstance(shape, tuple) and shape.numel() == 6
+    assert shape == (2, 3)
+    assert isinstance(shape, tuple)
+    assert shape.numel() == 6
     assert repr(shape) == "lamina.Size([2, 3])"
     assert pickle.loads(pickle.dumps(shape)) == shape
     assert _core.Size([4]).numel() == 4
@@ -495,7 +536,8 @@ def test_the_stub_is_up_to_date():
 
 def test_threads_and_cpu():
     info = _core.cpu_info()
-    assert info["isa"] in info["available"] and "ref" in info["available"]
+    assert info["isa"] in info["available"]
+    assert "ref" in info["available"]
     before = _core.get_num_threads()
     _core.set_num_threads(2)
     assert _core.get_num_threads() == 2

@@ -54,6 +54,13 @@ class LeakyReLU(_Activation):
         Slope for negative input.
     inplace : bool, default False
         Overwrite the input.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.LeakyReLU(0.5)(lamina.tensor([-1.0, 2.0])).tolist()
+    [-0.5, 2.0]
     """
 
     _settings = ("negative_slope", "inplace")
@@ -71,7 +78,15 @@ class LeakyReLU(_Activation):
 
 
 class Sigmoid(_Activation):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.Sigmoid()(lamina.zeros(2)).tolist()
+    [0.5, 0.5]
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape."""
@@ -79,7 +94,15 @@ class Sigmoid(_Activation):
 
 
 class Tanh(_Activation):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.Tanh()(lamina.zeros(2)).tolist()
+    [0.0, 0.0]
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape."""
@@ -95,6 +118,13 @@ class GELU(_Activation):
     ----------
     approximate : {"none", "tanh"}, default "none"
         Exact by erf, or ``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.GELU()(lamina.tensor([0.0, 10.0])).tolist()
+    [0.0, 10.0]
     """
 
     _settings = ("approximate",)
@@ -145,6 +175,13 @@ class LogSoftmax(_Activation):
     ----------
     dim : int
         The dimension along which the exponentials of the results sum to 1; must be given.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.LogSoftmax(dim=0)(lamina.zeros(4)).exp().tolist()
+    [0.25, 0.25, 0.25, 0.25]
     """
 
     _settings = ("dim",)

@@ -197,7 +197,15 @@ class ModuleList(_Ordered):
 
 
 class Identity(Module):
-    """Returns its input; stands in where a module is expected. Arguments are ignored."""
+    """Returns its input; stands in where a module is expected. Arguments are ignored.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.Identity()(lamina.ones(2)).tolist()
+    [1.0, 1.0]
+    """
 
     def __init__(self, *_args: object, **_kwargs: object) -> None:
         super().__init__()

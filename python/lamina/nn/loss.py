@@ -58,6 +58,13 @@ class L1Loss(_Loss):
     ------
     ValueError
         By a call, if input and target differ in shape.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.L1Loss()(lamina.tensor([1.0, 3.0]), lamina.tensor([2.0, 1.0])).item()
+    1.5
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -143,6 +150,13 @@ class NLLLoss(_Loss):
     ------
     ValueError, IndexError
         By a call, if shapes do not fit or a target is out of range.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> nn.NLLLoss()(lamina.tensor([[-0.5, -1.0]]), lamina.tensor([1])).item()
+    1.0
     """
 
     weight: Tensor | None
