@@ -1,5 +1,6 @@
-// Integers for the rows of pointwise.h: arithmetic wraps, as PyTorch's and NumPy's does, where plain
-// C++ has undefined behaviour. bool takes part as the integers modulo "not zero": + is or, * is and.
+// Integers for the rows of pointwise.h: arithmetic wraps, as PyTorch's and NumPy's does, where
+// plain C++ has undefined behaviour. bool takes part as the integers modulo "not zero": + is or, *
+// is and.
 #pragma once
 
 #include <cstdint>

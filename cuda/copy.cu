@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kPointwiseThreads) fill_kernel(Elementwise<1> 
 
 template <class T>
 __global__ void __launch_bounds__(kPointwiseThreads) cast_kernel(Elementwise<2> e) {
-  strided_elements<T>(e, 0, [](const T (&in)[1]) { return in[0]; });
+  strided_elements<T>(e, 0, [](const T(&in)[1]) { return in[0]; });
 }
 
 // Computes in double, so that float32 is rounded once.
@@ -56,9 +56,12 @@ __global__ void __launch_bounds__(kPointwiseThreads)
 template <class F>
 void dispatch_size(DType dtype, F&& f) {
   switch (item_size(dtype)) {
-    case 1: return f(uint8_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 
@@ -126,16 +129,16 @@ void arange(Ctx& ctx, const TensorRef& dst, double start, double step) {
 void to_host(Ctx& ctx, void* host, const TensorRef& src) {
   const Call call("copy to the host", ctx);
   if (src.numel() == 0) return;
-  call.check("cudaMemcpyAsync", cudaMemcpyAsync(host, src.data, bytes_of(src),
-                                                cudaMemcpyDeviceToHost, call.stream()));
+  call.check("cudaMemcpyAsync",
+             cudaMemcpyAsync(host, src.data, bytes_of(src), cudaMemcpyDeviceToHost, call.stream()));
   call.check("cudaStreamSynchronize", cudaStreamSynchronize(call.stream()));
 }
 
 void from_host(Ctx& ctx, const TensorRef& dst, const void* host) {
   const Call call("copy from the host", ctx);
   if (dst.numel() == 0) return;
-  call.check("cudaMemcpyAsync", cudaMemcpyAsync(dst.data, host, bytes_of(dst),
-                                                cudaMemcpyHostToDevice, call.stream()));
+  call.check("cudaMemcpyAsync",
+             cudaMemcpyAsync(dst.data, host, bytes_of(dst), cudaMemcpyHostToDevice, call.stream()));
   call.check("cudaStreamSynchronize", cudaStreamSynchronize(call.stream()));
 }
 

@@ -34,8 +34,8 @@ struct Elementwise {
       const int64_t width = k == 0 ? sizeof(Out) : sizeof(T);
       const uintptr_t aligned = static_cast<uintptr_t>(width) * (16 / sizeof(T));
       e.flat = e.flat && e.dtypes[k] == (k == 0 ? kDTypeOf<Out> : kDTypeOf<T>) &&
-               (one_value || (stride == width &&
-                              reinterpret_cast<uintptr_t>(it.data(k)) % aligned == 0));
+               (one_value ||
+                (stride == width && reinterpret_cast<uintptr_t>(it.data(k)) % aligned == 0));
     }
     return e;
   }

@@ -16,8 +16,8 @@ void from_host(Ctx&, const TensorRef& dst, const void* host);
 
 // pointwise.cu
 void unary(Ctx&, UnaryOp, const TensorRef& dst, const TensorRef& x, Params);
-void unary_backward(Ctx&, UnaryOp, const TensorRef& dx, const TensorRef& g,
-                    const TensorRef& saved, Params);
+void unary_backward(Ctx&, UnaryOp, const TensorRef& dx, const TensorRef& g, const TensorRef& saved,
+                    Params);
 void binary(Ctx&, BinaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y);
 void compare(Ctx&, CompareOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
              DType compute);

@@ -32,9 +32,9 @@ struct Matrices {
   int64_t tiles_n;
 };
 
-// A panel [kTile outer, kDepth] of a or b on its way: read from memory, then put to shared memory as
-// [kDepth][kTile]. Threads run first over the dimension with the smaller stride; a thread's elements
-// then lie in one line along the other.
+// A panel [kTile outer, kDepth] of a or b on its way: read from memory, then put to shared memory
+// as [kDepth][kTile]. Threads run first over the dimension with the smaller stride; a thread's
+// elements then lie in one line along the other.
 template <class T, int kTile>
 class Panel {
  public:
@@ -80,11 +80,16 @@ class Panel {
 template <class T>
 __device__ LAMINA_NOINLINE T activated(Activation act, T x) {
   switch (act) {
-    case Activation::Relu: return rows::relu_row::forward(x, T(0), T(0));
-    case Activation::Tanh: return rows::tanh_row::forward(x, T(0), T(0));
-    case Activation::Sigmoid: return rows::sigmoid_row::forward(x, T(0), T(0));
-    case Activation::Gelu: return rows::gelu_row::forward(x, T(0), T(0));
-    default: return x;
+    case Activation::Relu:
+      return rows::relu_row::forward(x, T(0), T(0));
+    case Activation::Tanh:
+      return rows::tanh_row::forward(x, T(0), T(0));
+    case Activation::Sigmoid:
+      return rows::sigmoid_row::forward(x, T(0), T(0));
+    case Activation::Gelu:
+      return rows::gelu_row::forward(x, T(0), T(0));
+    default:
+      return x;
   }
 }
 
@@ -117,7 +122,8 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(Matrices<T> p) {
         a.read(p.k - k0 - kDepth);
         b.read(p.k - k0 - kDepth);
       }
-      LAMINA_UNROLL_2  // by more, loads move up until registers run out
+      // By more, loads move up until registers run out.
+      LAMINA_UNROLL_2
       for (int k = 0; k < kDepth; ++k) {
         T x[kRows];
         T y[kRows];
@@ -128,9 +134,10 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(Matrices<T> p) {
           y[i] = panels.b[k][tx * kGroup + place];
         }
         LAMINA_UNROLL
-        for (int i = 0; i < kRows; ++i)
+        for (int i = 0; i < kRows; ++i) {
           LAMINA_UNROLL
           for (int j = 0; j < kRows; ++j) sums[i][j] = std::fma(x[i], y[j], sums[i][j]);
+        }
       }
       __syncthreads();
     }

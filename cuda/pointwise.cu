@@ -50,15 +50,15 @@ struct BinaryForward {
 
 // The two loops over rows: the packs of one row, and one element of a row that is picked inside the
 // strided loop, where the branch costs nothing beside the index math.
-#define LAMINA_PACK_CASE(Op, name, rule)                                                        \
-  case Op::name:                                                                                \
-    if constexpr (kHas<T, Rule::rule>)                                                          \
-      return flat_packs<T, T, N>(                                                               \
-          e, [f](const auto& in) { return f.template apply<rows::name##_row>(in); });           \
+#define LAMINA_PACK_CASE(Op, name, rule)                                              \
+  case Op::name:                                                                      \
+    if constexpr (kHas<T, Rule::rule>)                                                \
+      return flat_packs<T, T, N>(                                                     \
+          e, [f](const auto& in) { return f.template apply<rows::name##_row>(in); }); \
     break;
-#define LAMINA_ELEMENT_CASE(Op, name, rule)                                                     \
-  case Op::name:                                                                                \
-    if constexpr (kHas<T, Rule::rule>) return f.template apply<rows::name##_row>(in);           \
+#define LAMINA_ELEMENT_CASE(Op, name, rule)                                           \
+  case Op::name:                                                                      \
+    if constexpr (kHas<T, Rule::rule>) return f.template apply<rows::name##_row>(in); \
     break;
 
 template <class T, int N, class F>
@@ -67,7 +67,8 @@ LAMINA_DEVICE uint64_t packs(UnaryOp op, const Elementwise<N>& e, F f) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_PACK_CASE(UnaryOp, name, rule)
     LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default: break;
+    default:
+      break;
   }
   return 0;
 }
@@ -77,7 +78,8 @@ LAMINA_DEVICE uint64_t packs(BinaryOp op, const Elementwise<N>& e, F f) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_PACK_CASE(BinaryOp, name, rule)
     LAMINA_BINARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default: break;
+    default:
+      break;
   }
   return 0;
 }
@@ -87,7 +89,8 @@ LAMINA_DEVICE T element(UnaryOp op, F f, const T (&in)[M]) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_ELEMENT_CASE(UnaryOp, name, rule)
     LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default: break;
+    default:
+      break;
   }
   return T(0);
 }
@@ -97,7 +100,8 @@ LAMINA_DEVICE T element(BinaryOp op, F f, const T (&in)[M]) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_ELEMENT_CASE(BinaryOp, name, rule)
     LAMINA_BINARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default: break;
+    default:
+      break;
   }
   return T(0);
 }
@@ -107,25 +111,26 @@ LAMINA_DEVICE T element(BinaryOp op, F f, const T (&in)[M]) {
 template <class T, class Op, int N, class F>
 __global__ void __launch_bounds__(kPointwiseThreads) rows_kernel(Elementwise<N> e, Op op, F f) {
   const uint64_t done = e.flat ? packs<T>(op, e, f) : 0;
-  strided_elements<T>(e, done,
-                      [op, f](const T (&in)[N - 1]) { return element<T>(op, f, in); });
+  strided_elements<T>(e, done, [op, f](const T(&in)[N - 1]) { return element<T>(op, f, in); });
 }
 
 template <class T>
 LAMINA_DEVICE bool compared(CompareOp op, T x, T y) {
   switch (op) {
 #define LAMINA_ROW(name, ...) \
-  case CompareOp::name: return rows::name##_row::forward(x, y);
+  case CompareOp::name:       \
+    return rows::name##_row::forward(x, y);
     LAMINA_COMPARE_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default: return false;
+    default:
+      return false;
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(kPointwiseThreads) compare_kernel(Elementwise<3> e,
-                                                                    CompareOp op) {
-  const auto f = [op](const T (&in)[2]) { return compared<T>(op, in[0], in[1]); };
+__global__ void __launch_bounds__(kPointwiseThreads)
+    compare_kernel(Elementwise<3> e, CompareOp op) {
+  const auto f = [op](const T(&in)[2]) { return compared<T>(op, in[0], in[1]); };
   const uint64_t done = e.flat ? flat_packs<T, bool>(e, f) : 0;
   strided_elements<T>(e, done, f);
 }

@@ -14,8 +14,8 @@ namespace lamina::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr uint32_t kPerLane = 32;        // elements of a chunk that one lane takes
-constexpr uint32_t kColumnWidth = 32;    // neighbouring outputs of a block, when they are contiguous
+constexpr uint32_t kPerLane = 32;      // elements of a chunk that one lane takes
+constexpr uint32_t kColumnWidth = 32;  // neighbouring outputs of a block, when they are contiguous
 constexpr unsigned kMaxGridY = 65535;
 
 template <class T>
@@ -24,8 +24,8 @@ struct Found {
   int64_t index;
 };
 
-// A reduction: the state of a lane before the first element, how it takes an element, how two states
-// become one (a's elements come first), and what is stored.
+// A reduction: the state of a lane before the first element, how it takes an element, how two
+// states become one (a's elements come first), and what is stored.
 template <class T>
 struct SumOp {
   using State = T;
@@ -129,16 +129,15 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(ReducePass<T> p) {
       const T value = p.truth ? T(load_as<bool>(x, p.in)) : load_as<T>(x, p.in);
       int64_t index = static_cast<int64_t>(r);
       if (Op::kIndexed && p.indices)
-        index = p.indices[reinterpret_cast<const T*>(x) -
-                          reinterpret_cast<const T*>(p.kept.data[1])];
+        index =
+            p.indices[reinterpret_cast<const T*>(x) - reinterpret_cast<const T*>(p.kept.data[1])];
       Op::take(state, value, mean, index);
     }
     states[threadIdx.x] = state;
     for (uint32_t step = p.lanes / 2; step > 0; step /= 2) {
       __syncthreads();
       if (lane < step)
-        states[threadIdx.x] =
-            Op::join(states[threadIdx.x], states[threadIdx.x + step * neighbour]);
+        states[threadIdx.x] = Op::join(states[threadIdx.x], states[threadIdx.x + step * neighbour]);
     }
     if (lane == 0 && there) {
       state = states[threadIdx.x];
@@ -254,11 +253,16 @@ void reduce(Ctx& ctx, ReduceOp op, const TensorRef& dst, const TensorRef& x) {
   dispatch_compute(call.op(), dst.dtype, [&]<class T>() {
     auto p = first_pass<T>(it, dst, x);
     switch (op) {
-      case ReduceOp::Sum: return run<T, SumOp<T>, SumOp<T>>(call, p);
-      case ReduceOp::Prod: return run<T, ProdOp<T>, ProdOp<T>>(call, p);
+      case ReduceOp::Sum:
+        return run<T, SumOp<T>, SumOp<T>>(call, p);
+      case ReduceOp::Prod:
+        return run<T, ProdOp<T>, ProdOp<T>>(call, p);
       case ReduceOp::Any:
-      case ReduceOp::All: p.truth = true; break;
-      default: break;
+      case ReduceOp::All:
+        p.truth = true;
+        break;
+      default:
+        break;
     }
     if (op == ReduceOp::Max || op == ReduceOp::Any)
       run<T, ExtremeOp<T, true>, ExtremeOp<T, true>>(call, p);
@@ -291,11 +295,11 @@ void var(Ctx& ctx, const TensorRef& dst, const TensorRef& mean, const TensorRef&
          double correction) {
   const Call call("var", ctx);
   if (dst.numel() == 0) return;
-  check<RuntimeError>(dst.dtype == mean.dtype &&
-                          std::equal(dst.strides.begin(), dst.strides.end(), mean.strides.begin(),
-                                     mean.strides.end()),
-                      call.op(), ": variance and mean must have the same dtype and strides",
-                      line("var", dst.strides), line("mean", mean.strides));
+  check<RuntimeError>(
+      dst.dtype == mean.dtype && std::equal(dst.strides.begin(), dst.strides.end(),
+                                            mean.strides.begin(), mean.strides.end()),
+      call.op(), ": variance and mean must have the same dtype and strides",
+      line("var", dst.strides), line("mean", mean.strides));
   const auto n = static_cast<double>(x.numel() / dst.numel());
   if (n == 0) {
     fill(ctx, dst, std::numeric_limits<double>::quiet_NaN());

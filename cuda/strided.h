@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "core/iter.h"
-#include "scalar_math.h"  // LAMINA_HD
 #include "runtime/cuda.h"
+#include "scalar_math.h"  // LAMINA_HD
 
 namespace lamina::cuda {
 

@@ -27,7 +27,7 @@ template <class T>
 struct ArgReducer {
   bool want_max;
   const ReducePlan& plan;
-  T* values;         // null when they are not wanted; laid out like the indices
+  T* values;  // null when they are not wanted; laid out like the indices
   int64_t* indices;
   T (*extreme)(int64_t, const T*);
 
@@ -47,15 +47,16 @@ struct ArgReducer {
     const Workspace<Found> found(pieces * plan.outputs);
     parallel_for(pieces * plan.outputs, std::max<int64_t>(1, kReduceGrain / plan.count),
                  [&](int64_t first, int64_t last) {
-      for (int64_t t = first; t < last; ++t) {
-        const int64_t begin = t % pieces * kReduceGrain;
-        const int64_t n = std::min(plan.count - begin, kReduceGrain);
-        const T* p = reinterpret_cast<const T*>(plan.it.data(1) +
-                                                plan.output_offset(1, t / pieces)) + begin;
-        const T value = extreme(n, p);
-        found[t] = {value, begin + find(p, n, value)};
-      }
-    });
+                   for (int64_t t = first; t < last; ++t) {
+                     const int64_t begin = t % pieces * kReduceGrain;
+                     const int64_t n = std::min(plan.count - begin, kReduceGrain);
+                     const T* p = reinterpret_cast<const T*>(plan.it.data(1) +
+                                                             plan.output_offset(1, t / pieces)) +
+                                  begin;
+                     const T value = extreme(n, p);
+                     found[t] = {value, begin + find(p, n, value)};
+                   }
+                 });
     for (int64_t o = 0; o < plan.outputs; ++o) {
       Found best = found[o * pieces];
       for (int64_t s = 1; s < pieces; ++s) {
@@ -75,28 +76,28 @@ struct ArgReducer {
     parallel_for(plan.outputs / plan.columns * chunks,
                  std::max<int64_t>(1, kReduceGrain / 4 / (width * plan.count)),
                  [&](int64_t first, int64_t last) {
-      T best[kColumns];
-      int64_t index[kColumns];
-      for (int64_t stripe = first; stripe < last; ++stripe) {
-        const int64_t begin = stripe % chunks * kColumns;
-        const int64_t o = stripe / chunks * plan.columns + begin;
-        const int64_t n = std::min(kColumns, plan.columns - begin);
-        const char* x = plan.it.data(1) + plan.output_offset(1, o);
-        for (int64_t i = 0; i < n; ++i) {
-          best[i] = read<T>(x + i * plan.column_stride);
-          index[i] = 0;
-        }
-        for (int64_t k = 1; k < plan.count; ++k) {
-          for (int64_t i = 0; i < n; ++i) {
-            const T v = read<T>(x + k * step + i * plan.column_stride);
-            if (!beats(want_max, v, best[i])) continue;
-            best[i] = v;
-            index[i] = k;
-          }
-        }
-        for (int64_t i = 0; i < n; ++i) put(o + i, best[i], index[i]);
-      }
-    });
+                   T best[kColumns];
+                   int64_t index[kColumns];
+                   for (int64_t stripe = first; stripe < last; ++stripe) {
+                     const int64_t begin = stripe % chunks * kColumns;
+                     const int64_t o = stripe / chunks * plan.columns + begin;
+                     const int64_t n = std::min(kColumns, plan.columns - begin);
+                     const char* x = plan.it.data(1) + plan.output_offset(1, o);
+                     for (int64_t i = 0; i < n; ++i) {
+                       best[i] = read<T>(x + i * plan.column_stride);
+                       index[i] = 0;
+                     }
+                     for (int64_t k = 1; k < plan.count; ++k) {
+                       for (int64_t i = 0; i < n; ++i) {
+                         const T v = read<T>(x + k * step + i * plan.column_stride);
+                         if (!beats(want_max, v, best[i])) continue;
+                         best[i] = v;
+                         index[i] = k;
+                       }
+                     }
+                     for (int64_t i = 0; i < n; ++i) put(o + i, best[i], index[i]);
+                   }
+                 });
   }
 };
 
@@ -107,8 +108,8 @@ void arg_reduce(Ctx& ctx, ReduceOp op, const TensorRef& values, const TensorRef&
   const bool want_max = op == ReduceOp::Max;
   const char* name = want_max ? "argmax" : "argmin";
   if (indices.numel() == 0) return;
-  check<ValueError>(x.numel() > 0, name, ": of no elements is not defined",
-                    line("input", x.sizes), line("dim", dim));
+  check<ValueError>(x.numel() > 0, name, ": of no elements is not defined", line("input", x.sizes),
+                    line("dim", dim));
   if (values.defined() && !same_layout(values, indices)) {
     const Tensor same = empty_strided(Dims(indices.sizes), Dims(indices.strides), values.dtype);
     arg_reduce(ctx, op, same, indices, x, dim);

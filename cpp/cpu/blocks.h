@@ -24,8 +24,8 @@ inline constexpr int64_t kHeavyGrain = 16 * 1024;
 
 class Blocks {
  public:
-  // `dtypes`: what the kernel wants each operand in (the output's is its own). `scalars`: bit k says
-  // that the kernel takes input k+1 as a single value, with bit k of its last argument set.
+  // `dtypes`: what the kernel wants each operand in (the output's is its own). `scalars`: bit k
+  // says that the kernel takes input k+1 as a single value, with bit k of its last argument set.
   Blocks(const char* op, const Iter& it, const DType* dtypes, unsigned scalars);
   Blocks(const Blocks&) = delete;
   Blocks& operator=(const Blocks&) = delete;
@@ -67,9 +67,7 @@ class Blocks {
   void gather(int64_t at, int64_t n, char (*memory)[kChunk * 8], char** ptrs) const;
   void scatter(int64_t at, int64_t n, const char* from) const;
 
-  bool through_gather(int k) const {
-    return cast_[k] != nullptr && ((periodic_ >> k) & 1) == 0;
-  }
+  bool through_gather(int k) const { return cast_[k] != nullptr && ((periodic_ >> k) & 1) == 0; }
 
   const Iter& it_;
   int64_t item_[Iter::kMaxOperands];  // bytes of an element as the kernel sees it
@@ -77,11 +75,11 @@ class Blocks {
   char* base_[Iter::kMaxOperands];    // the first element
   CastRun cast_[Iter::kMaxOperands];  // null: no buffer
   alignas(8) char value_[Iter::kMaxOperands][8];  // a single value of another dtype, cast
-  unsigned scalars_ = 0;              // inputs that are one value
-  unsigned periodic_ = 0;             // operands in the buffer that repeat every row: a bias
-  int64_t chunk_ = kChunk;            // a multiple of the row then
-  bool flat_ = false;                 // no buffer anywhere, one run
-  bool runs_ = false;                 // no buffer anywhere, long runs
+  unsigned scalars_ = 0;                          // inputs that are one value
+  unsigned periodic_ = 0;   // operands in the buffer that repeat every row: a bias
+  int64_t chunk_ = kChunk;  // a multiple of the row then
+  bool flat_ = false;       // no buffer anywhere, one run
+  bool runs_ = false;       // no buffer anywhere, long runs
 };
 
 }  // namespace lamina::cpu

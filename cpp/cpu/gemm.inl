@@ -11,6 +11,7 @@
 
 #include "cpu/micro.h"
 #include "cpu/simd.h"
+#include "cpu/simd_loop.h"
 #include "cpu/simd_transpose.h"
 
 namespace lamina::LAMINA_ISA_NAMESPACE {
@@ -43,6 +44,12 @@ void gemm_tile(const cpu::GemmTile<T>& t) {
   for (int i = 0; i < kM; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < kN; ++j) acc[i][j] = V(T(0));
+  }
+  // c is wanted long after its addresses are known.
+#pragma GCC unroll 16
+  for (int i = 0; i < kM; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kN; ++j) __builtin_prefetch(t.c + i * t.ldc + j * kLanes, 1);
   }
   const T* b = t.b;
   // A base for every three rows: with base + {0, 1, 2} * ai all rows fit the addressing modes.
@@ -203,37 +210,27 @@ void gemm_dot(const cpu::GemmTile<T>& t) {
 
 // --- packing ---
 
-// Rows of the source are adjacent along k: squares are transposed in registers, and every store is
-// a whole vector, zeros included.
+// Rows of the source are adjacent along k: squares are transposed in registers. Where the panel is
+// wider than the source, the last row is repeated, which costs less than zeros do.
 template <class T>
 void gemm_pack_transposed(int64_t k, int width, const T* src, int64_t si, T* panel,
                           int panel_width) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
-  for (int i0 = 0; i0 < panel_width; i0 += kLanes) {
-    const T* const from = src + i0 * si;
-    T* const to = panel + i0;
-    const int height = width - i0;
-    for (int64_t p = 0; p < k; p += kLanes) {
-      const int depth = k - p < kLanes ? static_cast<int>(k - p) : kLanes;
-      V rows[kLanes];
-      if (height >= kLanes && depth == kLanes) {
+  for (int i0 = 0; i0 < width; i0 += kLanes) {
+    const T* row[kLanes];
+    for (int i = 0; i < kLanes; ++i) row[i] = src + (i0 + i < width ? i0 + i : width - 1) * si;
+    for_vectors<T>(k, [&](int64_t p, auto lanes) {
+      V square[kLanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) rows[i] = V::load(from + i * si + p);
-      } else {
+      for (int i = 0; i < kLanes; ++i) square[i] = lanes.load(row[i] + p);
+      transpose(square);
+      T* to = panel + p * panel_width + i0;
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) {
-          rows[i] = i < height ? V::load(from + i * si + p, depth) : V(T(0));
-        }
+      for (int i = 0; i < kLanes; ++i, to += panel_width) {
+        if (i < lanes.count()) square[i].store(to);
       }
-      transpose(rows);
-      T* at = to + p * panel_width;
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-        if (i < depth) rows[i].store(at);
-        at += panel_width;
-      }
-    }
+    });
   }
 }
 
@@ -246,14 +243,14 @@ void gemm_pack(int64_t k, int width, const T* src, int64_t si, int64_t sp, T* pa
     gemm_pack_transposed(k, width, src, si, panel, panel_width);
   } else if (si == 1) {
     for (int64_t p = 0; p < k; ++p, src += sp, panel += panel_width) {
-      for (int i = 0; i < panel_width; i += kLanes) {
+      for (int i = 0; i < width; i += kLanes) {
         const int n = width - i;
-        (n >= kLanes ? V::load(src + i) : n > 0 ? V::load(src + i, n) : V(T(0))).store(panel + i);
+        (n >= kLanes ? V::load(src + i) : V::load(src + i, n)).store(panel + i);
       }
     }
   } else {
     for (int64_t p = 0; p < k; ++p, src += sp, panel += panel_width) {
-      for (int i = 0; i < panel_width; ++i) panel[i] = i < width ? src[i * si] : T(0);
+      for (int i = 0; i < width; ++i) panel[i] = src[i * si];
     }
   }
 }
@@ -267,8 +264,8 @@ constexpr cpu::GemmMicro<T> make_gemm() {
   g.nr = Shape::kNr;
   g.a_width = Shape::kAWidth;
   g.dot_m = 2 * Shape::kDotM;
-  // A panel of a (a_width x kc) stays in half of a 32 KiB L1, a block of b (kc x nc) in half of L2.
-  g.kc = 256 / kScale;
+  // A panel of a (a_width x kc, 24 KiB at most) stays in L1, a block of b (kc x nc) in L2.
+  g.kc = 384 / kScale;
   g.mc = 10 * Shape::kMr;
   g.nc = Shape::kWideFile ? 512 : 256;
   g.tile = gemm_tile_any<T>;

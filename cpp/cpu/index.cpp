@@ -106,9 +106,14 @@ class Positions {
 
 void copy_row(char* dst, const char* src, int64_t bytes) {
   switch (bytes) {
-    case 4: std::memcpy(dst, src, 4); break;
-    case 8: std::memcpy(dst, src, 8); break;
-    default: std::memcpy(dst, src, static_cast<size_t>(bytes));
+    case 4:
+      std::memcpy(dst, src, 4);
+      break;
+    case 8:
+      std::memcpy(dst, src, 8);
+      break;
+    default:
+      std::memcpy(dst, src, static_cast<size_t>(bytes));
   }
 }
 
@@ -141,24 +146,24 @@ void index_read(Ctx& ctx, const TensorRef& dst, const TensorRef& src,
   const CastRun cast = cast_run("index", dst.dtype, src.dtype);
   parallel_for(positions.count(), std::max<int64_t>(1, kGrainBytes / (row * item + 8)),
                [&](int64_t begin, int64_t end) {
-    constexpr int64_t kBatch = 256;
-    int64_t offsets[kBatch];
-    for (int64_t at = begin; at < end; at += kBatch) {
-      const int64_t n = std::min(kBatch, end - at);
-      positions.compute(at, at + n, strides, offsets);
-      for (int64_t m = 0; m < n; ++m) {
-        const int64_t to = (at + m) * row * item;
-        if (whole) {
-          copy_row(static_cast<char*>(dst.data) + to,
-                   static_cast<const char*>(src.data) + offsets[m], row * item);
-        } else {
-          it.for_range(0, row, [&](int64_t run, char* const* p, const int64_t* steps) {
-            cast(run, p[0] + to, steps[0], p[1] + offsets[m], steps[1]);
-          });
-        }
-      }
-    }
-  });
+                 constexpr int64_t kBatch = 256;
+                 int64_t offsets[kBatch];
+                 for (int64_t at = begin; at < end; at += kBatch) {
+                   const int64_t n = std::min(kBatch, end - at);
+                   positions.compute(at, at + n, strides, offsets);
+                   for (int64_t m = 0; m < n; ++m) {
+                     const int64_t to = (at + m) * row * item;
+                     if (whole) {
+                       copy_row(static_cast<char*>(dst.data) + to,
+                                static_cast<const char*>(src.data) + offsets[m], row * item);
+                     } else {
+                       it.for_range(0, row, [&](int64_t run, char* const* p, const int64_t* steps) {
+                         cast(run, p[0] + to, steps[0], p[1] + offsets[m], steps[1]);
+                       });
+                     }
+                   }
+                 }
+               });
 }
 
 namespace {
@@ -173,8 +178,7 @@ void order_by_row(const int64_t* rows, int64_t count, int64_t total_rows, int64_
     for (int64_t m = 0; m < count; ++m) order[next[rows[m]]++] = m;
   } else {
     std::iota(order, order + count, 0);
-    std::stable_sort(order, order + count,
-                     [&](int64_t a, int64_t b) { return rows[a] < rows[b]; });
+    std::stable_sort(order, order + count, [&](int64_t a, int64_t b) { return rows[a] < rows[b]; });
   }
 }
 
@@ -225,9 +229,9 @@ void index_write(Ctx& ctx, const TensorRef& dst, std::span<const TensorRef> indi
   for (int64_t& s : src_steps) s *= item;
 
   const Iter it("index", {dst_row, src_row});
-  const CastRun apply = accumulate ? dispatch("index", dst.dtype,
-                                              []<class T>() -> CastRun { return add_run<T>; })
-                                   : cast_run("index", dst.dtype, src.dtype);
+  const CastRun apply =
+      accumulate ? dispatch("index", dst.dtype, []<class T>() -> CastRun { return add_run<T>; })
+                 : cast_run("index", dst.dtype, src.dtype);
   const auto write = [&](int64_t to, int64_t from) {
     it.for_range(0, row, [&](int64_t n, char* const* p, const int64_t* steps) {
       apply(n, p[0] + to, steps[0], p[1] + from, steps[1]);
@@ -253,12 +257,15 @@ void index_write(Ctx& ctx, const TensorRef& dst, std::span<const TensorRef> indi
   order_by_row(rows.data(), count, checked_numel(leading), order.data());
   parallel_for(count, std::max<int64_t>(1, kGrainBytes / (row * item + 8)),
                [&](int64_t begin, int64_t end) {
-    const auto continues = [&](int64_t i) { return i > 0 && rows[order[i]] == rows[order[i - 1]]; };
-    int64_t i = begin;
-    while (i < end && continues(i)) ++i;
-    if (i == end) return;
-    for (; i < end || (i < count && continues(i)); ++i) write(to[order[i]], from[order[i]]);
-  });
+                 const auto continues = [&](int64_t i) {
+                   return i > 0 && rows[order[i]] == rows[order[i - 1]];
+                 };
+                 int64_t i = begin;
+                 while (i < end && continues(i)) ++i;
+                 if (i == end) return;
+                 for (; i < end || (i < count && continues(i)); ++i)
+                   write(to[order[i]], from[order[i]]);
+               });
 }
 
 bool indices_in_range(Ctx& ctx, const TensorRef& index, int64_t size, int64_t* bad) {

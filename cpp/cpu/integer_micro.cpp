@@ -45,12 +45,12 @@ void zip_loop(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
 template <class T>
 constexpr PointwiseMicro<T> make_pointwise() {
   PointwiseMicro<T> m{};
-#define LAMINA_ROW(name, rule, ...)     \
+#define LAMINA_ROW(name, rule, ...)        \
   if constexpr (Rule::rule != Rule::Float) \
     m.unary[static_cast<int>(UnaryOp::name)] = unary_loop<T, rows::name##_row>;
   LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-#define LAMINA_ROW(name, rule, ...)     \
+#define LAMINA_ROW(name, rule, ...)        \
   if constexpr (Rule::rule != Rule::Float) \
     m.binary[static_cast<int>(BinaryOp::name)] = zip_loop<T, rows::name##_row, T>;
   LAMINA_BINARY_ROWS(LAMINA_ROW)
@@ -106,14 +106,14 @@ constexpr ReduceMicro<T> kReduce = make_reduce<T>();
 
 }  // namespace
 
-#define LAMINA_INSTANTIATE(T)                  \
-  template <>                                  \
+#define LAMINA_INSTANTIATE(T)                    \
+  template <>                                    \
   const PointwiseMicro<T>& integer_pointwise() { \
-    return kPointwise<T>;                      \
-  }                                            \
-  template <>                                  \
-  const ReduceMicro<T>& integer_reduce() {     \
-    return kReduce<T>;                         \
+    return kPointwise<T>;                        \
+  }                                              \
+  template <>                                    \
+  const ReduceMicro<T>& integer_reduce() {       \
+    return kReduce<T>;                           \
   }
 LAMINA_INSTANTIATE(bool)
 LAMINA_INSTANTIATE(uint8_t)

@@ -1,5 +1,5 @@
-// The pointwise and reduction tables for integers and bool: plain loops over the same rows, compiled
-// once at baseline. A row that makes no sense for integers has no entry.
+// The pointwise and reduction tables for integers and bool: plain loops over the same rows,
+// compiled once at baseline. A row that makes no sense for integers has no entry.
 #pragma once
 
 #include "cpu/micro.h"

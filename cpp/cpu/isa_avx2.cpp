@@ -3,7 +3,6 @@
 
 namespace lamina::cpu {
 
-constexpr MicroTable kAvx2Table{Isa::Avx2, avx2::make_micro<float>(),
-                                  avx2::make_micro<double>()};
+constexpr MicroTable kAvx2Table{Isa::Avx2, avx2::make_micro<float>(), avx2::make_micro<double>()};
 
 }  // namespace lamina::cpu

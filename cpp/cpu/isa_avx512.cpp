@@ -4,6 +4,6 @@
 namespace lamina::cpu {
 
 constexpr MicroTable kAvx512Table{Isa::Avx512, avx512::make_micro<float>(),
-                                avx512::make_micro<double>()};
+                                  avx512::make_micro<double>()};
 
 }  // namespace lamina::cpu

@@ -4,6 +4,6 @@
 namespace lamina::cpu {
 
 constexpr MicroTable kBaselineTable{Isa::Baseline, baseline::make_micro<float>(),
-                                  baseline::make_micro<double>()};
+                                    baseline::make_micro<double>()};
 
 }  // namespace lamina::cpu

@@ -72,8 +72,8 @@ struct GemmMicro {
   void (*tile)(const GemmTile<T>&);
   // ap == bp == 1 and any m and n: lanes run along k.
   void (*dot)(const GemmTile<T>&);
-  // panel[p*panel_width + i] = src[i*si + p*sp] for i < width, and 0 up to panel_width: nr or
-  // a_width.
+  // panel[p*panel_width + i] = src[i*si + p*sp] for i < width, anything from there to panel_width,
+  // which is nr or a_width.
   void (*pack)(int64_t k, int width, const T* src, int64_t si, int64_t sp, T* panel,
                int panel_width);
 };

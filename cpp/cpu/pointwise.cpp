@@ -39,8 +39,10 @@ int64_t grain_of(UnaryOp op) {
     case UnaryOp::sqrt:
     case UnaryOp::rsqrt:
     case UnaryOp::relu:
-    case UnaryOp::leaky_relu: return kLightGrain;
-    default: return kHeavyGrain;
+    case UnaryOp::leaky_relu:
+      return kLightGrain;
+    default:
+      return kHeavyGrain;
   }
 }
 
@@ -171,12 +173,16 @@ void where_bits(const Iter& it, DType dtype) {
 
 void where(Ctx&, const TensorRef& dst, const TensorRef& cond, const TensorRef& x,
            const TensorRef& y) {
-  check<TypeError>(cond.dtype == DType::Bool, "where: the condition must be bool, got ", cond.dtype);
+  check<TypeError>(cond.dtype == DType::Bool, "where: the condition must be bool, got ",
+                   cond.dtype);
   const Iter it("where", {dst, cond, x, y});
   switch (item_size(dst.dtype)) {
-    case 1: return where_bits<uint8_t>(it, dst.dtype);
-    case 4: return where_bits<uint32_t>(it, dst.dtype);
-    default: return where_bits<uint64_t>(it, dst.dtype);
+    case 1:
+      return where_bits<uint8_t>(it, dst.dtype);
+    case 4:
+      return where_bits<uint32_t>(it, dst.dtype);
+    default:
+      return where_bits<uint64_t>(it, dst.dtype);
   }
 }
 

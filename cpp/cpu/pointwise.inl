@@ -1,6 +1,6 @@
-// Pointwise micro kernels: one loop each for unary, unary backward, binary and compare, instantiated
-// with the rows of pointwise.h. Included by isa_table.inl only; everything here is internal to the
-// ISA's translation unit.
+// Pointwise micro kernels: one loop each for unary, unary backward, binary and compare,
+// instantiated with the rows of pointwise.h. Included by isa_table.inl only; everything here is
+// internal to the ISA's translation unit.
 #pragma once
 
 #include "cpu/micro.h"
@@ -16,8 +16,7 @@ template <class T, class Row>
   const V va(a);
   const V vb(b);
   int64_t i = 0;
-  for (; i + V::kLanes <= n; i += V::kLanes)
-    Row::forward(V::load(x + i), va, vb).store(out + i);
+  for (; i + V::kLanes <= n; i += V::kLanes) Row::forward(V::load(x + i), va, vb).store(out + i);
   if (const int rest = static_cast<int>(n - i); rest > 0)
     Row::forward(V::load(x + i, rest), va, vb).store(out + i, rest);
 }
@@ -86,18 +85,22 @@ template <class T, class Row, class Out>
 void zip(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
   if (n <= 0) return;
   switch (scalars) {
-    case kNoScalar: return zip_loop<T, Row, Out, false, false>(n, out, x, y);
-    case kXScalar: return zip_loop<T, Row, Out, true, false>(n, out, x, y);
-    case kYScalar: return zip_loop<T, Row, Out, false, true>(n, out, x, y);
-    default: return zip_loop<T, Row, Out, true, true>(n, out, x, y);
+    case kNoScalar:
+      return zip_loop<T, Row, Out, false, false>(n, out, x, y);
+    case kXScalar:
+      return zip_loop<T, Row, Out, true, false>(n, out, x, y);
+    case kYScalar:
+      return zip_loop<T, Row, Out, false, true>(n, out, x, y);
+    default:
+      return zip_loop<T, Row, Out, true, true>(n, out, x, y);
   }
 }
 
 template <class T>
 constexpr PointwiseMicro<T> make_pointwise() {
   PointwiseMicro<T> m{};
-#define LAMINA_ROW(name, ...)                                                              \
-  m.unary[static_cast<int>(UnaryOp::name)] = unary_loop<T, rows::name##_row>;              \
+#define LAMINA_ROW(name, ...)                                                 \
+  m.unary[static_cast<int>(UnaryOp::name)] = unary_loop<T, rows::name##_row>; \
   m.unary_backward[static_cast<int>(UnaryOp::name)] = unary_backward_loop<T, rows::name##_row>;
   LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW

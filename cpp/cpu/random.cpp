@@ -33,6 +33,7 @@ struct PhiloxBatch {
     auto key0 = static_cast<uint32_t>(stream.seed);
     auto key1 = static_cast<uint32_t>(stream.seed >> 32);
     for (int round = 0; round < 10; ++round) {
+#pragma GCC unroll 1  // unrolled, it would no longer be seen as a vector's worth of the same
       for (int i = 0; i < kBatch; ++i) {
         const uint64_t p0 = uint64_t{0xD2511F53} * c0[i];
         const uint64_t p1 = uint64_t{0xCD9E8D57} * c2[i];
@@ -52,9 +53,7 @@ struct PhiloxBatch {
     }
   }
 
-  uint64_t bits64(int i) const {
-    return (uint64_t{word[2 * i + 1]} << 32) | word[2 * i];
-  }
+  uint64_t bits64(int i) const { return (uint64_t{word[2 * i + 1]} << 32) | word[2 * i]; }
 };
 
 // Runs batch(b, begin, n) for the batches of elements [0, count) in parallel: n elements from
@@ -108,8 +107,7 @@ void box_muller_pairs(const double* u, const double* turn, double* z) {
     const VecD octant = trunc(eighths);
     const VecD half = VecD(0.5) * octant;
     const VecD rest = eighths - octant;
-    const VecD angle =
-        select(trunc(half) != half, 1 - rest, rest) * VecD(0.78539816339744830962);
+    const VecD angle = select(trunc(half) != half, 1 - rest, rest) * VecD(0.78539816339744830962);
     const VecD c = cos(angle);
     const VecD s = sin(angle);
     const VecD quarter = octant - select(octant >= VecD(4), VecD(4), VecD(0));
@@ -213,13 +211,12 @@ void dropout(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x
     const T scale = static_cast<T>(p < 1 ? 1 / (1 - p) : 0.0);
     const Iter it("dropout", {y, mask, x});
     const DType dtypes[] = {y.dtype, DType::Bool, y.dtype};
-    Blocks("dropout", it, dtypes, 0)
-        .run(kLightGrain, [&](int64_t n, char* const* ptrs, unsigned) {
-          T* out = reinterpret_cast<T*>(ptrs[0]);
-          const auto* kept = reinterpret_cast<const bool*>(ptrs[1]);
-          const T* in = reinterpret_cast<const T*>(ptrs[2]);
-          for (int64_t i = 0; i < n; ++i) out[i] = kept[i] ? in[i] * scale : T(0);
-        });
+    Blocks("dropout", it, dtypes, 0).run(kLightGrain, [&](int64_t n, char* const* ptrs, unsigned) {
+      T* out = reinterpret_cast<T*>(ptrs[0]);
+      const auto* kept = reinterpret_cast<const bool*>(ptrs[1]);
+      const T* in = reinterpret_cast<const T*>(ptrs[2]);
+      for (int64_t i = 0; i < n; ++i) out[i] = kept[i] ? in[i] * scale : T(0);
+    });
   });
 }
 

@@ -20,10 +20,13 @@ constexpr const char* kNames[] = {"sum", "prod", "max", "min", "any", "all"};
 double identity(ReduceOp op) {
   switch (op) {
     case ReduceOp::Sum:
-    case ReduceOp::Any: return 0;
+    case ReduceOp::Any:
+      return 0;
     case ReduceOp::Prod:
-    case ReduceOp::All: return 1;
-    default: raise<ValueError>(kNames[static_cast<int>(op)], ": of no elements is not defined");
+    case ReduceOp::All:
+      return 1;
+    default:
+      raise<ValueError>(kNames[static_cast<int>(op)], ": of no elements is not defined");
   }
 }
 
@@ -35,20 +38,28 @@ template <class P>
 P merge(ReduceOp op, P a, P b) {
   if constexpr (std::is_floating_point_v<P>) {
     switch (op) {
-      case ReduceOp::Sum: return a + b;
-      case ReduceOp::Prod: return a * b;
-      case ReduceOp::Max: return a > b || a != a ? a : b;
-      default: return a < b || a != a ? a : b;
+      case ReduceOp::Sum:
+        return a + b;
+      case ReduceOp::Prod:
+        return a * b;
+      case ReduceOp::Max:
+        return a > b || a != a ? a : b;
+      default:
+        return a < b || a != a ? a : b;
     }
   } else {
     const Wrapping<P> x(a);
     const Wrapping<P> y(b);
     switch (op) {
-      case ReduceOp::Sum: return (x + y).value;
-      case ReduceOp::Prod: return (x * y).value;
+      case ReduceOp::Sum:
+        return (x + y).value;
+      case ReduceOp::Prod:
+        return (x * y).value;
       case ReduceOp::Max:
-      case ReduceOp::Any: return maximum(x, y).value;
-      default: return minimum(x, y).value;
+      case ReduceOp::Any:
+        return maximum(x, y).value;
+      default:
+        return minimum(x, y).value;
     }
   }
 }
@@ -60,11 +71,18 @@ class Reducer {
       : op_(op), plan_(kNames[static_cast<int>(op)], dst, x, kDTypeOf<T>) {
     const ReduceMicro<T>& m = reduce_micro<T>();
     switch (op) {
-      case ReduceOp::Sum: fold_ = m.sum, accumulate_ = m.add; break;
-      case ReduceOp::Prod: fold_ = m.prod, accumulate_ = m.multiply; break;
+      case ReduceOp::Sum:
+        fold_ = m.sum, accumulate_ = m.add;
+        break;
+      case ReduceOp::Prod:
+        fold_ = m.prod, accumulate_ = m.multiply;
+        break;
       case ReduceOp::Max:
-      case ReduceOp::Any: fold_ = m.max, accumulate_ = m.maximum; break;
-      default: fold_ = m.min, accumulate_ = m.minimum;
+      case ReduceOp::Any:
+        fold_ = m.max, accumulate_ = m.maximum;
+        break;
+      default:
+        fold_ = m.min, accumulate_ = m.minimum;
     }
   }
 
@@ -102,8 +120,7 @@ class Reducer {
     const Workspace<P> partial(pieces * plan_.outputs);
     parallel_for(pieces * plan_.outputs, 1, [&](int64_t t, int64_t) {
       const int64_t begin = t / plan_.outputs * kReduceGrain;
-      partial[t] = piece(t % plan_.outputs, begin,
-                                              std::min(plan_.count, begin + kReduceGrain));
+      partial[t] = piece(t % plan_.outputs, begin, std::min(plan_.count, begin + kReduceGrain));
     });
     for (int64_t o = 0; o < plan_.outputs; ++o) {
       P total = partial[o];
@@ -201,8 +218,7 @@ class Reducer {
     };
     const auto write = [&](int64_t o, int64_t n, const T* from) {
       char* to = plan_.it.data(0) + plan_.output_offset(0, o);
-      for (int64_t i = 0; i < n; ++i)
-        *reinterpret_cast<T*>(to + i * plan_.out_stride) = from[i];
+      for (int64_t i = 0; i < n; ++i) *reinterpret_cast<T*>(to + i * plan_.out_stride) = from[i];
     };
 
     if (pieces == 1) {
@@ -228,11 +244,11 @@ class Reducer {
     // Pairwise: neighbours first.
     parallel_for(outputs, std::max<int64_t>(64, kReduceGrain / pieces),
                  [&](int64_t begin, int64_t end) {
-      const auto row = [&](int64_t s) { return partial.data() + s * outputs + begin; };
-      for (int64_t step = 1; step < pieces; step *= 2)
-        for (int64_t s = 0; s + step < pieces; s += 2 * step)
-          accumulate_(end - begin, row(s), row(s + step));
-    });
+                   const auto row = [&](int64_t s) { return partial.data() + s * outputs + begin; };
+                   for (int64_t step = 1; step < pieces; step *= 2)
+                     for (int64_t s = 0; s + step < pieces; s += 2 * step)
+                       accumulate_(end - begin, row(s), row(s + step));
+                 });
     for (int64_t o = 0; o < outputs; o += plan_.columns)
       write(o, plan_.columns, partial.data() + o);
   }

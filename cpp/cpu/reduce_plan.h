@@ -14,10 +14,10 @@ inline constexpr int64_t kReduceGrain = 128 * 1024;
 
 struct ReducePlan {
   Iter it;
-  DType compute;     // elements of x are cast to it
-  bool direct;       // x already has that dtype
-  CastRun cast;      // x -> compute
-  int64_t count;     // elements in each result
+  DType compute;  // elements of x are cast to it
+  bool direct;    // x already has that dtype
+  CastRun cast;   // x -> compute
+  int64_t count;  // elements in each result
   int64_t outputs;
 
   // Columns: the innermost dimension of the output. C results that lie `column_stride` bytes apart
@@ -27,8 +27,11 @@ struct ReducePlan {
   int64_t out_stride = 0;
 
   ReducePlan(const char* op, const TensorRef& out, const TensorRef& x, DType compute_dtype)
-      : it(Iter::reduction(op, out, x)), compute(compute_dtype), direct(x.dtype == compute_dtype),
-        cast(cast_run(op, compute_dtype, x.dtype)), outputs(out.numel()) {
+      : it(Iter::reduction(op, out, x)),
+        compute(compute_dtype),
+        direct(x.dtype == compute_dtype),
+        cast(cast_run(op, compute_dtype, x.dtype)),
+        outputs(out.numel()) {
     count = outputs == 0 ? 0 : it.numel() / outputs;
     if (it.reduced_rank() < it.rank()) {
       columns = it.size(it.reduced_rank());
@@ -85,23 +88,23 @@ struct ReducePlan {
     };
     it.for_range(o * count + begin, o * count + end,
                  [&](int64_t n, char* const* ptrs, const int64_t* strides) {
-      const char* p = ptrs[1];
-      const int64_t stride = strides[1];
-      if (direct && (stride == item() || n == 1) && n >= 64) {
-        flush();
-        for (int64_t i = 0; i < n; i += limit)
-          take(std::min(limit, n - i), reinterpret_cast<const T*>(p) + i);
-        return;
-      }
-      while (n > 0) {
-        const int64_t m = std::min(n, kBuffer - filled);
-        cast(m, reinterpret_cast<char*>(buffer + filled), item(), p, stride);
-        filled += m;
-        p += m * stride;
-        n -= m;
-        if (filled == kBuffer) flush();
-      }
-    });
+                   const char* p = ptrs[1];
+                   const int64_t stride = strides[1];
+                   if (direct && (stride == item() || n == 1) && n >= 64) {
+                     flush();
+                     for (int64_t i = 0; i < n; i += limit)
+                       take(std::min(limit, n - i), reinterpret_cast<const T*>(p) + i);
+                     return;
+                   }
+                   while (n > 0) {
+                     const int64_t m = std::min(n, kBuffer - filled);
+                     cast(m, reinterpret_cast<char*>(buffer + filled), item(), p, stride);
+                     filled += m;
+                     p += m * stride;
+                     n -= m;
+                     if (filled == kBuffer) flush();
+                   }
+                 });
     flush();
   }
 

@@ -26,8 +26,7 @@ template <class T>
 void gemm_pack(int64_t k, int width, const T* src, int64_t si, int64_t sp, T* panel,
                int panel_width) {
   for (int64_t p = 0; p < k; ++p) {
-    for (int i = 0; i < panel_width; ++i)
-      panel[p * panel_width + i] = i < width ? src[i * si + p * sp] : T(0);
+    for (int i = 0; i < width; ++i) panel[p * panel_width + i] = src[i * si + p * sp];
   }
 }
 

@@ -29,8 +29,8 @@ void zip(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
 template <class T>
 constexpr PointwiseMicro<T> make_pointwise() {
   PointwiseMicro<T> m{};
-#define LAMINA_ROW(name, ...)                                                     \
-  m.unary[static_cast<int>(UnaryOp::name)] = unary<T, rows::name##_row>;          \
+#define LAMINA_ROW(name, ...)                                            \
+  m.unary[static_cast<int>(UnaryOp::name)] = unary<T, rows::name##_row>; \
   m.unary_backward[static_cast<int>(UnaryOp::name)] = unary_backward<T, rows::name##_row>;
   LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW

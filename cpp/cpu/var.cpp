@@ -61,8 +61,8 @@ struct VarReducer {
     if (pieces == 1) {
       parallel_for(plan.outputs, std::max<int64_t>(1, kReduceGrain / plan.count),
                    [&](int64_t begin, int64_t end) {
-        for (int64_t o = begin; o < end; ++o) put(o, piece(o, 0, plan.count));
-      });
+                     for (int64_t o = begin; o < end; ++o) put(o, piece(o, 0, plan.count));
+                   });
       return;
     }
     const Workspace<Moments> part(pieces * plan.outputs);
@@ -72,8 +72,7 @@ struct VarReducer {
     });
     for (int64_t o = 0; o < plan.outputs; ++o) {
       Moments total;
-      for (int64_t s = 0; s < pieces; ++s)
-        total.merge(part[s * plan.outputs + o]);
+      for (int64_t s = 0; s < pieces; ++s) total.merge(part[s * plan.outputs + o]);
       put(o, total);
     }
   }
@@ -93,8 +92,8 @@ struct VarReducer {
     const auto moments_columns = micro().of<T>().norm.moments_columns;
     const Workspace<Moments> part(pieces * outputs);
     std::fill_n(part.data(), pieces * outputs, Moments());
-    const int64_t grain = std::max<int64_t>(
-        1, kReduceGrain / (width * std::min(plan.count, piece_rows)));
+    const int64_t grain =
+        std::max<int64_t>(1, kReduceGrain / (width * std::min(plan.count, piece_rows)));
     parallel_for(pieces * stripes, grain, [&](int64_t first, int64_t last) {
       double mean_of[kColumns];
       double m2_of[kColumns];
@@ -109,7 +108,7 @@ struct VarReducer {
         for (int64_t k = t / stripes * piece_rows; k < end; k += kRows) {
           const int64_t rows = std::min(kRows, end - k);
           moments_columns(rows, n, reinterpret_cast<const T*>(x + k * row),
-                         row / int64_t{sizeof(T)}, mean_of, m2_of);
+                          row / int64_t{sizeof(T)}, mean_of, m2_of);
           for (int64_t i = 0; i < n; ++i)
             to[i].merge({static_cast<double>(rows), mean_of[i], m2_of[i]});
         }

@@ -16,9 +16,8 @@ void check_call(const char* op, const char* call, cudaError_t result) {
   if (result == cudaSuccess) [[likely]]
     return;
   (void)cudaGetLastError();  // an error that is not sticky must not surface again in the next call
-  const std::string reason =
-      text::concat(op, ": ", call, " failed: ", cudaGetErrorString(result), " (",
-                   cudaGetErrorName(result), ")");
+  const std::string reason = text::concat(op, ": ", call, " failed: ", cudaGetErrorString(result),
+                                          " (", cudaGetErrorName(result), ")");
   if (result == cudaErrorMemoryAllocation) raise<MemoryError>(reason);
   raise<RuntimeError>(reason);
 }

@@ -86,7 +86,8 @@ extern const Allocator kAllocator;
 class Workspace {
  public:
   Workspace(Device device, size_t bytes)
-      : device_(device), bytes_(bytes),
+      : device_(device),
+        bytes_(bytes),
         data_(bytes == 0 ? nullptr : kAllocator.allocate(device, bytes)) {}
   ~Workspace() {
     if (data_) kAllocator.deallocate(device_, data_, bytes_);

@@ -22,8 +22,7 @@ struct Bounded {
 
   Bounded(Wide value, Wide error) : v(value), e(error) {}
   // A literal of a row; T may have to round it.
-  explicit Bounded(double literal)
-      : v(literal), e(std::fabs(Wide(T(literal)) - Wide(literal))) {}
+  explicit Bounded(double literal) : v(literal), e(std::fabs(Wide(T(literal)) - Wide(literal))) {}
 
   // The result of an operation that adds `ulps` to the error its operands bring.
   static Bounded rounded(Wide value, Wide error, double ulps = 0.5) {
@@ -103,14 +102,17 @@ struct Bounded {
     if (std::isnan(v) || std::isnan(got)) return std::isnan(v) && std::isnan(got);
     const Wide largest = std::numeric_limits<T>::max();
     const Wide error = Wide(1.01) * e;
-    if (std::isinf(got)) return std::signbit(got) == std::signbit(v) && std::fabs(v) + error >= largest;
+    if (std::isinf(got))
+      return std::signbit(got) == std::signbit(v) && std::fabs(v) + error >= largest;
     if (std::isinf(v)) return wider_inside;
     return std::fabs(Wide(got) - v) <= error;
   }
 
  private:
   // An exact operand brings no error, however large the factor.
-  static Wide carried(Wide factor, Wide error) { return error == 0 ? 0 : std::fabs(factor) * error; }
+  static Wide carried(Wide factor, Wide error) {
+    return error == 0 ? 0 : std::fabs(factor) * error;
+  }
 };
 
 }  // namespace lamina::test

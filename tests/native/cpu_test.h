@@ -64,9 +64,8 @@ void each(const TensorRef& t, F&& f) {
 template <class T>
 std::vector<T> values(const TensorRef& t) {
   std::vector<T> out;
-  dispatch("test", t.dtype, [&]<class S>() {
-    each<S>(t, [&](int64_t, S v) { out.push_back(static_cast<T>(v)); });
-  });
+  dispatch("test", t.dtype,
+           [&]<class S>() { each<S>(t, [&](int64_t, S v) { out.push_back(static_cast<T>(v)); }); });
   return out;
 }
 
@@ -84,7 +83,8 @@ inline Tensor make_tensor(const Dims& sizes, DType dtype, Layout layout = Layout
   const int rank = sizes.rank();
   Dims outer = sizes;
   switch (layout) {
-    case Layout::Rows: return empty(sizes, dtype);
+    case Layout::Rows:
+      return empty(sizes, dtype);
     case Layout::Transposed: {
       std::reverse(outer.begin(), outer.end());
       const Tensor t = empty(outer, dtype);
@@ -111,8 +111,8 @@ inline Tensor make_tensor(const Dims& sizes, DType dtype, Layout layout = Layout
   return {};
 }
 
-// Random small numbers that every dtype holds (0 and 1 for bool, none negative for uint8), a quarter
-// with a fraction where there are fractions.
+// Random small numbers that every dtype holds (0 and 1 for bool, none negative for uint8), a
+// quarter with a fraction where there are fractions.
 inline void fill_random(const TensorRef& t, uint64_t seed) {
   std::mt19937_64 bits(seed);
   dispatch("test", t.dtype, [&]<class T>() {

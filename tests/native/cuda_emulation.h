@@ -1,5 +1,5 @@
-// Arrays and random numbers for the tests of CUDA's kernels under emulation, where "device memory" is
-// plain memory of the host.
+// Arrays and random numbers for the tests of CUDA's kernels under emulation, where "device memory"
+// is plain memory of the host.
 #pragma once
 
 #include <cstdint>

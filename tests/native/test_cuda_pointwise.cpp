@@ -36,7 +36,8 @@ BOOST_AUTO_TEST_SUITE(cuda_pointwise)
 
 BOOST_AUTO_TEST_CASE(division_by_multiplication_is_exact) {
   constexpr uint32_t kTop = 0x7fffffff;
-  std::vector<uint32_t> values = {1, 2, 3, 5, 7, 641, 65535, 65536, 65537, kTop / 2, kTop - 1, kTop};
+  std::vector<uint32_t> values = {1,     2,     3,     5,        7,        641,
+                                  65535, 65536, 65537, kTop / 2, kTop - 1, kTop};
   for (int i = 0; i < 300; ++i)
     values.push_back(static_cast<uint32_t>(random_int(1, kTop >> random_int(0, 30))));
   for (const uint32_t d : values) {
@@ -115,13 +116,13 @@ void check_rows() {
     y.set_normal();
     x[0] = std::numeric_limits<T>::quiet_NaN();
     bool same_all = true;
-#define LAMINA_ROW(name, ...)                                                         \
-  cuda::unary(ctx, UnaryOp::name, out.ref(), x.ref(), params);                        \
-  for (int64_t i = 0; i < out.numel(); ++i)                                           \
-    same_all = same_all && same(out[i], rows::name##_row::forward<T>(x[i], a, b));    \
-  BOOST_TEST(same_all, #name);                                                        \
-  cuda::unary_backward(ctx, UnaryOp::name, out.ref(), x.ref(), y.ref(), params);      \
-  for (int64_t i = 0; i < out.numel(); ++i)                                           \
+#define LAMINA_ROW(name, ...)                                                             \
+  cuda::unary(ctx, UnaryOp::name, out.ref(), x.ref(), params);                            \
+  for (int64_t i = 0; i < out.numel(); ++i)                                               \
+    same_all = same_all && same(out[i], rows::name##_row::forward<T>(x[i], a, b));        \
+  BOOST_TEST(same_all, #name);                                                            \
+  cuda::unary_backward(ctx, UnaryOp::name, out.ref(), x.ref(), y.ref(), params);          \
+  for (int64_t i = 0; i < out.numel(); ++i)                                               \
     same_all = same_all && same(out[i], rows::name##_row::backward<T>(x[i], y[i], a, b)); \
   BOOST_TEST(same_all, #name " backward");
     LAMINA_UNARY_ROWS(LAMINA_ROW)
@@ -228,7 +229,8 @@ BOOST_AUTO_TEST_CASE(operands_broadcast_and_are_cast) {
   for (int64_t i = 0; i < 300; ++i) {
     const bool lt = static_cast<double>(x[i % 50]) < y[i / 50];
     BOOST_REQUIRE_EQUAL(less[i] == 1, lt);
-    BOOST_REQUIRE_EQUAL(chosen[i], lt ? static_cast<float>(x[i % 50]) : static_cast<float>(y[i / 50]));
+    BOOST_REQUIRE_EQUAL(chosen[i],
+                        lt ? static_cast<float>(x[i % 50]) : static_cast<float>(y[i / 50]));
   }
 }
 
@@ -242,8 +244,7 @@ void check_cast() {
     from.set_integers(0, 100);
     if constexpr (std::is_floating_point_v<From>) from[5] = From(99.75);
     cuda::copy(ctx, to.ref(), from.ref());
-    for (int64_t i = 0; i < to.numel(); ++i)
-      BOOST_REQUIRE_EQUAL(to[i], static_cast<To>(from[i]));
+    for (int64_t i = 0; i < to.numel(); ++i) BOOST_REQUIRE_EQUAL(to[i], static_cast<To>(from[i]));
   }
 }
 template <class To>
@@ -285,7 +286,8 @@ BOOST_AUTO_TEST_CASE(fill_arange_and_the_way_to_the_host) {
     cuda::fill(ctx, x.ref(), -1.5);
     cuda::fill(ctx, u.ref(), 200);
     for (int64_t i = 0; i < n; ++i) BOOST_REQUIRE(x[i] == -1.5f && u[i] == 200);
-    for (int64_t i = 0; i + 1 < n; ++i) BOOST_REQUIRE_EQUAL(u.data[static_cast<size_t>(3 * i + 1)], 0);
+    for (int64_t i = 0; i + 1 < n; ++i)
+      BOOST_REQUIRE_EQUAL(u.data[static_cast<size_t>(3 * i + 1)], 0);
     Array<int64_t> k(Dims{n});
     cuda::arange(ctx, x.ref(), 0.5, 0.25);
     cuda::arange(ctx, k.ref(), 7, -2);

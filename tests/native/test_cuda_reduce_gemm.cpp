@@ -40,10 +40,10 @@ struct Case {
 // Few and many outputs, few and many elements each, along rows, columns and both. A chunk is 8192
 // elements at most, and the longest need a second pass over their chunks.
 const Case kCases[] = {
-    {{}, 0},          {{1}, 1},           {{5}, 1},          {{8193}, 1},      {{70, 3}, 2},
-    {{70, 3}, 1},     {{3, 700}, 2},      {{3, 700}, 1},     {{600, 33}, 1},   {{4, 5, 6}, 2},
-    {{4, 5, 6}, 5},   {{4, 5, 6}, 7},     {{4, 5, 6}, 0},    {{2, 300, 40}, 2}, {{9, 1, 40, 2}, 6},
-    {{9000, 2}, 1},   {{2, 9000}, 2},
+    {{}, 0},        {{1}, 1},       {{5}, 1},       {{8193}, 1},       {{70, 3}, 2},
+    {{70, 3}, 1},   {{3, 700}, 2},  {{3, 700}, 1},  {{600, 33}, 1},    {{4, 5, 6}, 2},
+    {{4, 5, 6}, 5}, {{4, 5, 6}, 7}, {{4, 5, 6}, 0}, {{2, 300, 40}, 2}, {{9, 1, 40, 2}, 6},
+    {{9000, 2}, 1}, {{2, 9000}, 2},
 };
 
 Dims kept(const Case& c) {
@@ -60,8 +60,8 @@ void check_reductions() {
     for (const bool shuffled : {false, true}) {
       const Dims out_sizes = kept(c);
       Array<From> x(c.sizes, shuffled ? shuffled_strides(c.sizes) : contiguous_strides(c.sizes));
-      Array<To> out(out_sizes, shuffled ? shuffled_strides(out_sizes)
-                                        : contiguous_strides(out_sizes));
+      Array<To> out(out_sizes,
+                    shuffled ? shuffled_strides(out_sizes) : contiguous_strides(out_sizes));
       x.set_integers(0, 3);
       const auto n = static_cast<size_t>(out.numel());
       const auto check = [&](ReduceOp op, double start, auto join) {
@@ -108,11 +108,16 @@ void check_reductions() {
 
 double activated(Activation act, double x) {
   switch (act) {
-    case Activation::Relu: return std::max(x, 0.0);
-    case Activation::Tanh: return std::tanh(x);
-    case Activation::Sigmoid: return 1 / (1 + std::exp(-x));
-    case Activation::Gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    default: return x;
+    case Activation::Relu:
+      return std::max(x, 0.0);
+    case Activation::Tanh:
+      return std::tanh(x);
+    case Activation::Sigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::Gelu:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    default:
+      return x;
   }
 }
 
@@ -244,8 +249,7 @@ BOOST_AUTO_TEST_CASE(float_sums_are_close_and_have_the_same_bits_twice) {
         sum += static_cast<double>(x[i * 3 + j]);
         magnitude += std::abs(static_cast<double>(x[i * 3 + j]));
       }
-      BOOST_TEST(std::abs(static_cast<double>(first[j]) - sum) <=
-                 3 * 40 * 0x1p-24 * magnitude);
+      BOOST_TEST(std::abs(static_cast<double>(first[j]) - sum) <= 3 * 40 * 0x1p-24 * magnitude);
     }
   }
 }
@@ -295,8 +299,8 @@ BOOST_AUTO_TEST_CASE(products) {
   check_product<double>({1, 4, 4, 0, false, false, false, 1, 2, true});
   check_product<float>({0, 4, 4, 3});
   check_product<float>({2, 9, 10, 11, false, false, false, 0.5, 2, true});
-  for (const Activation act : {Activation::Relu, Activation::Tanh, Activation::Sigmoid,
-                               Activation::Gelu}) {
+  for (const Activation act :
+       {Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Gelu}) {
     check_product<float>({1, 20, 30, 4, false, true, false, 0.125, 0, true, act});
     check_product<double>({1, 20, 30, 4, false, true, false, 0.125, 0, true, act});
   }

@@ -19,10 +19,14 @@ const DeviceApi& api() { return *device_api(DeviceKind::Cpu); }
 // What adding, multiplying ... values of a dtype gives, by its definition.
 double in_dtype(DType t, double v) {
   switch (t) {
-    case DType::Bool: return v != 0;
-    case DType::UInt8: return static_cast<uint8_t>(static_cast<int64_t>(v));
-    case DType::Float32: return static_cast<float>(v);
-    default: return v;
+    case DType::Bool:
+      return v != 0;
+    case DType::UInt8:
+      return static_cast<uint8_t>(static_cast<int64_t>(v));
+    case DType::Float32:
+      return static_cast<float>(v);
+    default:
+      return v;
   }
 }
 
@@ -32,7 +36,8 @@ BOOST_AUTO_TEST_SUITE(pointwise)
 
 BOOST_AUTO_TEST_CASE(binary_takes_any_layout_and_broadcast) {
   Ctx ctx = cpu_ctx();
-  const Dims sizes[] = {{}, {1}, {0}, {3, 0}, {7}, {33}, {5, 40}, {40, 3}, {2, 3, 4, 5}, {3, 1000}};
+  const Dims sizes[] = {{},      {1},     {0},          {3, 0},    {7},     {33},
+                        {5, 40}, {40, 3}, {2, 3, 4, 5}, {3, 1000}, {700, 3}};
   uint64_t seed = 0;
   for (const auto* table : micro_tables()) {
     const UseTable use(table);
@@ -234,6 +239,26 @@ BOOST_AUTO_TEST_CASE(where_takes_any_layout_and_dtype) {
         got = values<double>(r);
         for (size_t i = 0; i < xs.size(); ++i) BOOST_REQUIRE(got[i] == (cs[i] ? ys[i] : xs[i]));
       }
+    }
+  }
+}
+
+// Narrow rows with a bias, over several blocks and chunks.
+BOOST_AUTO_TEST_CASE(a_repeated_row_meets_every_block) {
+  Ctx ctx = cpu_ctx();
+  for (const int threads : {1, 3}) {
+    const UseThreads with(threads);
+    for (const int64_t width : {3, 7, 31}) {
+      const Dims sizes{200000 / width, width};
+      const Tensor x = random_tensor(sizes, DType::Float32, Layout::Rows, 1);
+      const Tensor bias = random_tensor({width}, DType::Int32, Layout::Sliced, 2);
+      const Tensor r = make_tensor(sizes, DType::Float32);
+      api().binary(ctx, BinaryOp::sub, r, bias, x);
+      const auto got = values<float>(r), xs = values<float>(x), bs = values<float>(bias);
+      int64_t wrong = 0;
+      for (size_t i = 0; i < got.size(); ++i)
+        wrong += got[i] != bs[i % static_cast<size_t>(width)] - xs[i];
+      BOOST_TEST(wrong == 0);
     }
   }
 }

@@ -43,9 +43,9 @@ std::vector<std::vector<T>> groups_of(const TensorRef& x, unsigned dims) {
   return groups;
 }
 
-const Dims kShapes[] = {{},        {1},          {7},        {1000},      {5, 3},       {3, 200},
-                        {200, 3},  {64, 64},     {33, 1, 4}, {2, 17, 40}, {40, 2, 3},   {4, 3, 5, 6},
-                        {2000, 9}, {9, 2000},    {3, 1500},  {1, 50},     {50, 1},      {2, 2, 2, 2, 2}};
+const Dims kShapes[] = {{},        {1},       {7},        {1000},      {5, 3},     {3, 200},
+                        {200, 3},  {64, 64},  {33, 1, 4}, {2, 17, 40}, {40, 2, 3}, {4, 3, 5, 6},
+                        {2000, 9}, {9, 2000}, {3, 1500},  {1, 50},     {50, 1},    {2, 2, 2, 2, 2}};
 
 }  // namespace
 
@@ -70,9 +70,9 @@ BOOST_AUTO_TEST_CASE(sums_over_any_dimensions_and_layout) {
           for (size_t o = 0; o < groups.size(); ++o) {
             double want = 0;
             for (const double v : groups[o]) want += v;
-            BOOST_REQUIRE_MESSAGE(got[o] == want, isa_name(table->isa)
-                                                      << " sum of " << to_text(sizes) << " over "
-                                                      << dims << ": " << got[o] << ", not " << want);
+            BOOST_REQUIRE_MESSAGE(
+                got[o] == want, isa_name(table->isa) << " sum of " << to_text(sizes) << " over "
+                                                     << dims << ": " << got[o] << ", not " << want);
           }
         }
       }
@@ -85,8 +85,8 @@ BOOST_AUTO_TEST_CASE(products_extremes_and_truth) {
   uint64_t seed = 1000;
   for (const auto* table : micro_tables()) {
     const UseTable use(table);
-    for (const DType dtype : {DType::Float32, DType::Float64, DType::Int32, DType::UInt8,
-                              DType::Bool}) {
+    for (const DType dtype :
+         {DType::Float32, DType::Float64, DType::Int32, DType::UInt8, DType::Bool}) {
       for (const Dims& sizes : kShapes) {
         for (unsigned dims = 0; dims < 1u << sizes.rank(); ++dims) {
           ++seed;
@@ -95,17 +95,17 @@ BOOST_AUTO_TEST_CASE(products_extremes_and_truth) {
           const Dims small = reduced(sizes, dims);
           for (const ReduceOp op : {ReduceOp::Max, ReduceOp::Min, ReduceOp::Any, ReduceOp::All}) {
             const bool truth = op == ReduceOp::Any || op == ReduceOp::All;
-            const Tensor r = make_tensor(small, truth ? DType::Bool : dtype, kLayouts[seed / 4 % 4]);
+            const Tensor r =
+                make_tensor(small, truth ? DType::Bool : dtype, kLayouts[seed / 4 % 4]);
             api().reduce(ctx, op, r, x);
             const auto got = values<double>(r);
             for (size_t o = 0; o < groups.size(); ++o) {
               const auto& g = groups[o];
               const auto nonzero = [](double v) { return v != 0; };
-              const double want =
-                  op == ReduceOp::Max   ? *std::max_element(g.begin(), g.end())
-                  : op == ReduceOp::Min ? *std::min_element(g.begin(), g.end())
-                  : op == ReduceOp::Any ? std::any_of(g.begin(), g.end(), nonzero)
-                                        : std::all_of(g.begin(), g.end(), nonzero);
+              const double want = op == ReduceOp::Max   ? *std::max_element(g.begin(), g.end())
+                                  : op == ReduceOp::Min ? *std::min_element(g.begin(), g.end())
+                                  : op == ReduceOp::Any ? std::any_of(g.begin(), g.end(), nonzero)
+                                                        : std::all_of(g.begin(), g.end(), nonzero);
               BOOST_REQUIRE(got[o] == want);
             }
           }
@@ -200,8 +200,8 @@ BOOST_AUTO_TEST_CASE(arg_reduce_finds_the_first_extreme) {
   uint64_t seed = 2000;
   for (const auto* table : micro_tables()) {
     const UseTable use(table);
-    for (const DType dtype : {DType::Float32, DType::Float64, DType::Int64, DType::UInt8,
-                              DType::Bool}) {
+    for (const DType dtype :
+         {DType::Float32, DType::Float64, DType::Int64, DType::UInt8, DType::Bool}) {
       for (const Dims& sizes : kShapes) {
         for (int dim = 0; dim < sizes.rank(); ++dim) {
           const unsigned dims = 1u << dim;
@@ -244,8 +244,8 @@ BOOST_AUTO_TEST_CASE(arg_reduce_of_nothing_is_refused) {
 }
 
 // Around a mean a thousand deviations away, where E[x^2] - E[x]^2 has no digits left in float. Two
-// passes lose (64 + log2 n) eps of the variance. Blocks meet in double: there a mean has an error of
-// up to 2 eps, and two means that lie a deviation apart bring 4 eps * mean * deviation.
+// passes lose (64 + log2 n) eps of the variance. Blocks meet in double: there a mean has an error
+// of up to 2 eps, and two means that lie a deviation apart bring 4 eps * mean * deviation.
 using Floats = std::tuple<float, double>;
 BOOST_AUTO_TEST_CASE_TEMPLATE(variance, T, Floats) {
   Ctx ctx = cpu_ctx();
@@ -277,12 +277,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(variance, T, Floats) {
           if (std::isnan(want)) {
             BOOST_REQUIRE(std::isnan(got[o]));
           } else {
-            const long double bound = (64 + std::log2(n + 1)) * kEps * want +
-                                      4 * 0x1p-52L * m * std::sqrt(want);
+            const long double bound =
+                (64 + std::log2(n + 1)) * kEps * want + 4 * 0x1p-52L * m * std::sqrt(want);
             BOOST_REQUIRE_MESSAGE(std::fabs(got[o] - want) <= bound,
-                                  isa_name(table->isa) << " var of " << to_text(sizes) << " over "
-                                                       << dims << ": " << got[o] << ", not "
-                                                       << want);
+                                  isa_name(table->isa)
+                                      << " var of " << to_text(sizes) << " over " << dims << ": "
+                                      << got[o] << ", not " << want);
           }
         }
       }
@@ -293,7 +293,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(variance, T, Floats) {
 BOOST_AUTO_TEST_CASE(variance_of_nothing_is_nan) {
   Ctx ctx = cpu_ctx();
   const Tensor x = make_tensor({2, 0}, DType::Float32);
-  const Tensor var = make_tensor({2, 1}, DType::Float32), mean = make_tensor({2, 1}, DType::Float32);
+  const Tensor var = make_tensor({2, 1}, DType::Float32),
+               mean = make_tensor({2, 1}, DType::Float32);
   api().var(ctx, var, mean, x, 1);
   for (const float v : values<float>(var)) BOOST_TEST(std::isnan(v));
   for (const float v : values<float>(mean)) BOOST_TEST(std::isnan(v));
@@ -307,10 +308,11 @@ BOOST_AUTO_TEST_CASE(bits_do_not_depend_on_the_threads) {
     unsigned dims;
     Layout layout;
   };
-  const Case cases[] = {{{600000}, 1, Layout::Rows},         {{3, 300001}, 2, Layout::Rows},
-                        {{2000, 301}, 1, Layout::Rows},      {{90001, 7}, 1, Layout::Rows},
-                        {{150001, 3}, 1, Layout::Sliced},    {{40, 5000, 3}, 5, Layout::Transposed},
-                        {{300, 1100}, 1, Layout::Transposed}, {{30, 9, 1200}, 5, Layout::Rows}};
+  const Case cases[] = {
+      {{600000}, 1, Layout::Rows},          {{3, 300001}, 2, Layout::Rows},
+      {{2000, 301}, 1, Layout::Rows},       {{90001, 7}, 1, Layout::Rows},
+      {{150001, 3}, 1, Layout::Sliced},     {{40, 5000, 3}, 5, Layout::Transposed},
+      {{300, 1100}, 1, Layout::Transposed}, {{30, 9, 1200}, 5, Layout::Rows}};
   for (const auto* table : micro_tables()) {
     const UseTable use(table);
     for (const Case& c : cases) {

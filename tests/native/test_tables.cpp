@@ -63,8 +63,8 @@ Bounded<T> exact(T x) {
   return Bounded<T>::exact(Wide(x));
 }
 
-// Equal to the bit, but for the sign and payload of a NaN: which operand's they are is the compiler's
-// choice.
+// Equal to the bit, but for the sign and payload of a NaN: which operand's they are is the
+// compiler's choice.
 template <class T>
 bool equal(const T* a, const T* b, int64_t n) {
   for (int64_t i = 0; i < n; ++i)
@@ -171,8 +171,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(unary_backward_rows, T, Floats) {
       const auto kernel = table->of<T>().pointwise.unary_backward[op];
       const auto& row = kUnaryChecks<T>[op];
       BOOST_TEST_CONTEXT(row.name << " backward on " << isa_name(table->isa)) {
-        const auto got = run_sizes<T>(
-            [&](int64_t n, T* out) { kernel(n, out, g.data(), saved.data(), a, b); });
+        const auto got =
+            run_sizes<T>([&](int64_t n, T* out) { kernel(n, out, g.data(), saved.data(), a, b); });
         check_all<T>(row.name, *table, got, [&](size_t i) {
           return row.backward(exact(g[i]), exact(saved[i]), exact(a), exact(b));
         });

@@ -7,6 +7,7 @@ one, or in `ELSEWHERE` with the place that tests it.
 from __future__ import annotations
 
 import op_table_creation
+import op_table_losses
 import op_table_nn
 import op_table_pointwise
 import op_table_reduce
@@ -18,6 +19,7 @@ ROWS: list[Row] = [
     *op_table_reduce.ROWS,
     *op_table_shape.ROWS,
     *op_table_nn.ROWS,
+    *op_table_losses.ROWS,
     *op_table_creation.ROWS,
 ]
 RANDOM = op_table_creation.RANDOM

@@ -88,7 +88,7 @@ def no_integers(name):
 def nothing(name):
     function = getattr(_core, name)
     return Wrong(
-        lambda: function(lamina.ones(0, 3)), ValueError, rf"^\w+: .*no elements.*\n.*\[0, 3\]"
+        lambda: function(lamina.ones(0, 3)), ValueError, r"^\w+: .*no elements.*\n.*\[0, 3\]"
     )
 
 
@@ -101,7 +101,7 @@ def sums():
     # A zero, and two: where dividing the product by x would not do.
     product.samples = [
         *DIMS,
-        Sample(np.where(X == X[0, 1], 0.0, X), 1),
+        Sample(np.where(X[0, 1] == X, 0.0, X), 1),
         Sample(np.where(X[:2] > 0.4, 0.0, X[:2])),
     ]
     product.wrong = bad_dims("prod")
@@ -136,6 +136,7 @@ def max_and_min():
                 return pair(x, dim)
             return whole(x, axis=dim, keepdims=keepdim), at(x, axis=dim, keepdims=keepdim)
 
+        function = getattr(_core, name)
         samples = [
             Sample(X),
             Sample(X, 0),
@@ -155,7 +156,7 @@ def max_and_min():
         )
         row.wrong = [
             Wrong(
-                lambda f=getattr(_core, name): f(lamina.ones(2), 0.5),
+                lambda function=function: function(lamina.ones(2), 0.5),
                 TypeError,
                 rf"^{name}: takes {name}\(input\)\n(.*\n)*  got   \(lamina.Tensor, float\)",
             ),

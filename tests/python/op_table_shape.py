@@ -124,16 +124,16 @@ VIEWS = [
          layouts=False, why="layouts: it reads the memory itself, whatever shows it",
          wrong=[Wrong(lambda: T.as_strided((4, 3), (3, 1)), ValueError,
                       r"^as_strided: reaches outside of the memory"),
-                Wrong(lambda: T.as_strided((2,), (1, 1)), ValueError, r"^as_strided: 1 sizes but 2"),
+                Wrong(lambda: T.as_strided((2,), (1, 1)), ValueError, r"^as_strided: 1 sizes but"),
                 Wrong(lambda: T.as_strided((2,), (-1,)), ValueError, r"^as_strided: .*negative")]),
     view("unbind", [Sample(X), Sample(X, 1), Sample(CUBE, dim=-1)],
          lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
          wrong=wrong(lambda: lamina.tensor(1.0).unbind(), ValueError, r"^unbind: a 0-d tensor")),
-    view("split", [Sample(X, 2, 1), Sample(X, 5), Sample(X, [1, 2], 1), Sample(CUBE, (2, 1), dim=1)],
-         split,
+    view("split", [Sample(X, 2, 1), Sample(X, 5), Sample(X, [1, 2], 1),
+                   Sample(CUBE, (2, 1), dim=1)], split,
          wrong=[Wrong(lambda: T.split(0), ValueError, r"^split: the size must be positive, got 0"),
-                Wrong(lambda: T.split([1, 2]), ValueError, r"^split: sizes \[1, 2\] add up to 3 .* 2"),
-                Wrong(lambda: T.split([1, "a"]), TypeError, r"^split: a size must be an int, got str"),
+                Wrong(lambda: T.split([1, 2]), ValueError, r"^split: sizes \[1, 2\] add up to 3"),
+                Wrong(lambda: T.split([1, "a"]), TypeError, r"^split: a size must be an int"),
                 Wrong(lambda: T.split("ab"), TypeError, r"^split: .* must be an int or a list")]),
     view("chunk", [Sample(X, 2, 1), Sample(CUBE, 2, dim=1), Sample(X, 7)], chunk,
          wrong=wrong(lambda: T.chunk(0), ValueError, r"^chunk: needs at least one chunk, got 0")),
@@ -141,6 +141,7 @@ VIEWS = [
     view("view_as", [Sample(X, X.T)], lambda x, other: x.reshape(other.shape), layouts=False,
          constant=(1,), why="layouts: as view"),
 ]  # fmt: skip
+
 
 def expand(x, size):
     old = (1,) * (len(size) - x.ndim) + x.shape
@@ -282,7 +283,7 @@ INDEX_ROWS = [
         lambda x, i, v: put(x, numpy_index(i), v), call=put_native,
         wrong=[Wrong(lambda: put_native(T, 0, lamina.ones(2)), ValueError,
                      r"^copy_: the source does not broadcast .*\n.*\[3\]\n.*\[2\]"),
-               Wrong(lambda: put_native(T, 0, "a"), TypeError, r"^index: the value must be .*str")]),
+               Wrong(lambda: put_native(T, 0, "a"), TypeError, r"^index: the value must .*str")]),
 ]  # fmt: skip
 
 ROWS = [*VIEWS, *EXPANDED, *MOVES, *INDEXING, *INDEX_ROWS]

