@@ -29,20 +29,13 @@ LAMINA_HD To convert(From v) {
 template <class To>
 LAMINA_HD To load_as(const char* p, DType dtype) {
   switch (dtype) {
-    case DType::Bool:
-      return convert<To>(*p != 0);
-    case DType::UInt8:
-      return convert<To>(*reinterpret_cast<const uint8_t*>(p));
-    case DType::Int32:
-      return convert<To>(*reinterpret_cast<const int32_t*>(p));
-    case DType::Int64:
-      return convert<To>(*reinterpret_cast<const int64_t*>(p));
-    case DType::Float32:
-      return convert<To>(*reinterpret_cast<const float*>(p));
-    case DType::Float64:
-      return convert<To>(*reinterpret_cast<const double*>(p));
-    default:
-      return To(0);  // drivers refuse the rest
+    case DType::Bool: return convert<To>(*p != 0);
+    case DType::UInt8: return convert<To>(*reinterpret_cast<const uint8_t*>(p));
+    case DType::Int32: return convert<To>(*reinterpret_cast<const int32_t*>(p));
+    case DType::Int64: return convert<To>(*reinterpret_cast<const int64_t*>(p));
+    case DType::Float32: return convert<To>(*reinterpret_cast<const float*>(p));
+    case DType::Float64: return convert<To>(*reinterpret_cast<const double*>(p));
+    default: return To(0);  // drivers refuse the rest
   }
 }
 
@@ -51,18 +44,10 @@ template <class T>
 LAMINA_HD void store_from(char* p, DType dtype, T v) {
   if constexpr (std::is_same_v<T, int64_t>) {
     switch (dtype) {
-      case DType::Bool:
-        *reinterpret_cast<bool*>(p) = v != 0;
-        return;
-      case DType::UInt8:
-        *reinterpret_cast<uint8_t*>(p) = static_cast<uint8_t>(v);
-        return;
-      case DType::Int32:
-        *reinterpret_cast<int32_t*>(p) = static_cast<int32_t>(v);
-        return;
-      default:
-        *reinterpret_cast<int64_t*>(p) = v;
-        return;
+      case DType::Bool: *reinterpret_cast<bool*>(p) = v != 0; return;
+      case DType::UInt8: *reinterpret_cast<uint8_t*>(p) = static_cast<uint8_t>(v); return;
+      case DType::Int32: *reinterpret_cast<int32_t*>(p) = static_cast<int32_t>(v); return;
+      default: *reinterpret_cast<int64_t*>(p) = v; return;
     }
   } else {
     *reinterpret_cast<T*>(p) = v;

@@ -56,12 +56,9 @@ __global__ void __launch_bounds__(kPointwiseThreads)
 template <class F>
 void dispatch_size(DType dtype, F&& f) {
   switch (item_size(dtype)) {
-    case 1:
-      return f(uint8_t{});
-    case 4:
-      return f(uint32_t{});
-    default:
-      return f(uint64_t{});
+    case 1: return f(uint8_t{});
+    case 4: return f(uint32_t{});
+    default: return f(uint64_t{});
   }
 }
 

@@ -80,16 +80,11 @@ class Panel {
 template <class T>
 __device__ LAMINA_NOINLINE T activated(Activation act, T x) {
   switch (act) {
-    case Activation::Relu:
-      return rows::relu_row::forward(x, T(0), T(0));
-    case Activation::Tanh:
-      return rows::tanh_row::forward(x, T(0), T(0));
-    case Activation::Sigmoid:
-      return rows::sigmoid_row::forward(x, T(0), T(0));
-    case Activation::Gelu:
-      return rows::gelu_row::forward(x, T(0), T(0));
-    default:
-      return x;
+    case Activation::Relu: return rows::relu_row::forward(x, T(0), T(0));
+    case Activation::Tanh: return rows::tanh_row::forward(x, T(0), T(0));
+    case Activation::Sigmoid: return rows::sigmoid_row::forward(x, T(0), T(0));
+    case Activation::Gelu: return rows::gelu_row::forward(x, T(0), T(0));
+    default: return x;
   }
 }
 

@@ -67,8 +67,7 @@ LAMINA_DEVICE uint64_t packs(UnaryOp op, const Elementwise<N>& e, F f) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_PACK_CASE(UnaryOp, name, rule)
     LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default:
-      break;
+    default: break;
   }
   return 0;
 }
@@ -78,8 +77,7 @@ LAMINA_DEVICE uint64_t packs(BinaryOp op, const Elementwise<N>& e, F f) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_PACK_CASE(BinaryOp, name, rule)
     LAMINA_BINARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default:
-      break;
+    default: break;
   }
   return 0;
 }
@@ -89,8 +87,7 @@ LAMINA_DEVICE T element(UnaryOp op, F f, const T (&in)[M]) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_ELEMENT_CASE(UnaryOp, name, rule)
     LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default:
-      break;
+    default: break;
   }
   return T(0);
 }
@@ -100,8 +97,7 @@ LAMINA_DEVICE T element(BinaryOp op, F f, const T (&in)[M]) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_ELEMENT_CASE(BinaryOp, name, rule)
     LAMINA_BINARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default:
-      break;
+    default: break;
   }
   return T(0);
 }
@@ -118,12 +114,10 @@ template <class T>
 LAMINA_DEVICE bool compared(CompareOp op, T x, T y) {
   switch (op) {
 #define LAMINA_ROW(name, ...) \
-  case CompareOp::name:       \
-    return rows::name##_row::forward(x, y);
+  case CompareOp::name: return rows::name##_row::forward(x, y);
     LAMINA_COMPARE_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-    default:
-      return false;
+    default: return false;
   }
 }
 

@@ -253,16 +253,11 @@ void reduce(Ctx& ctx, ReduceOp op, const TensorRef& dst, const TensorRef& x) {
   dispatch_compute(call.op(), dst.dtype, [&]<class T>() {
     auto p = first_pass<T>(it, dst, x);
     switch (op) {
-      case ReduceOp::Sum:
-        return run<T, SumOp<T>, SumOp<T>>(call, p);
-      case ReduceOp::Prod:
-        return run<T, ProdOp<T>, ProdOp<T>>(call, p);
+      case ReduceOp::Sum: return run<T, SumOp<T>, SumOp<T>>(call, p);
+      case ReduceOp::Prod: return run<T, ProdOp<T>, ProdOp<T>>(call, p);
       case ReduceOp::Any:
-      case ReduceOp::All:
-        p.truth = true;
-        break;
-      default:
-        break;
+      case ReduceOp::All: p.truth = true; break;
+      default: break;
     }
     if (op == ReduceOp::Max || op == ReduceOp::Any)
       run<T, ExtremeOp<T, true>, ExtremeOp<T, true>>(call, p);

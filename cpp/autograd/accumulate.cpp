@@ -27,6 +27,7 @@ void AccumulateGrad::backward(Backward& b) {
   Tensor g = b.take_grad();
   if (!g.defined()) return;
   Record& r = *record_of(leaf_);
+  Tensor before;  // dies after the lock is gone: a tensor's end may run a hook's
   const std::lock_guard lock(r.mutex);
   if (!r.grad.defined()) {
     // A gradient that nobody else holds becomes the leaf's own.
@@ -34,7 +35,7 @@ void AccumulateGrad::backward(Backward& b) {
     r.grad = grad_enabled() || (ours && g.contiguous()) ? std::move(g) : ops::clone(g);
     if (!grad_enabled()) r.grad.impl()->requires_grad = false;
   } else if (grad_enabled()) {
-    r.grad = ops::add(r.grad, g);
+    before = std::exchange(r.grad, ops::add(r.grad, g));
   } else {
     ops::binary_(BinaryOp::add, r.grad, g);
   }

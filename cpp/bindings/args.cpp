@@ -17,12 +17,9 @@ Registry& registry() {
 Scalar Args::number(int i) const {
   const Slot& s = slots_[i];
   switch (s.number) {
-    case Scalar::Kind::Bool:
-      return Scalar(s.i != 0);
-    case Scalar::Kind::Int:
-      return Scalar(s.i);
-    default:
-      return Scalar(s.d);
+    case Scalar::Kind::Bool: return Scalar(s.i != 0);
+    case Scalar::Kind::Int: return Scalar(s.i);
+    default: return Scalar(s.d);
   }
 }
 
@@ -160,8 +157,7 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
       if (!is_tensor(o)) return Got::No;
       s.p = &tensor_of(o);
       return Got::Yes;
-    case Kind::Operand:
-      return convert_operand(s, o);
+    case Kind::Operand: return convert_operand(s, o);
     case Kind::Number: {
       Scalar v(0.0);
       Got got = Got::Yes;
@@ -174,18 +170,14 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
       s.d = v.d;
       return got;
     }
-    case Kind::Float:
-      return to_real(o, s.d);
-    case Kind::Int:
-      return to_integer(o, s.i);
-    case Kind::Bool:
-      return to_flag(o, s.flag);
+    case Kind::Float: return to_real(o, s.d);
+    case Kind::Int: return to_integer(o, s.i);
+    case Kind::Bool: return to_flag(o, s.flag);
     case Kind::Str:
       if (!PyUnicode_Check(o)) return Got::No;
       s.p = PyUnicode_AsUTF8(o);
       return s.p ? Got::Yes : Got::Raised;
-    case Kind::DType:
-      return to_dtype(o, s.dtype);
+    case Kind::DType: return to_dtype(o, s.dtype);
     case Kind::Device: {
       Device device;
       const Got got = to_device(o, device);
@@ -193,15 +185,10 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
       s.device_index = device.index;
       return got;
     }
-    case Kind::Ints:
-      return to_ints(o, s.ints, s.count);
-    case Kind::Tensors:
-      return convert_list(false, s, o);
-    case Kind::MaybeTensors:
-      return convert_list(true, s, o);
-    case Kind::Object:
-      s.p = o;
-      return Got::Yes;
+    case Kind::Ints: return to_ints(o, s.ints, s.count);
+    case Kind::Tensors: return convert_list(false, s, o);
+    case Kind::MaybeTensors: return convert_list(true, s, o);
+    case Kind::Object: s.p = o; return Got::Yes;
   }
   return Got::No;
 }
@@ -249,31 +236,19 @@ namespace {
 
 const char* expected(const Param& param) {
   switch (param.kind) {
-    case Kind::Tensor:
-      return "a Tensor";
-    case Kind::Operand:
-      return "a Tensor or a number";
+    case Kind::Tensor: return "a Tensor";
+    case Kind::Operand: return "a Tensor or a number";
     case Kind::Number:
-    case Kind::Float:
-      return "a number";
-    case Kind::Int:
-      return "an int";
-    case Kind::Bool:
-      return "a bool";
-    case Kind::Str:
-      return "a str";
-    case Kind::DType:
-      return "a dtype such as lamina.float32";
-    case Kind::Device:
-      return "a device such as 'cpu'";
-    case Kind::Ints:
-      return "an int or a tuple of ints";
-    case Kind::Tensors:
-      return "a list or tuple of Tensors";
-    case Kind::MaybeTensors:
-      return "a list or tuple of Tensors or None";
-    case Kind::Object:
-      break;
+    case Kind::Float: return "a number";
+    case Kind::Int: return "an int";
+    case Kind::Bool: return "a bool";
+    case Kind::Str: return "a str";
+    case Kind::DType: return "a dtype such as lamina.float32";
+    case Kind::Device: return "a device such as 'cpu'";
+    case Kind::Ints: return "an int or a tuple of ints";
+    case Kind::Tensors: return "a list or tuple of Tensors";
+    case Kind::MaybeTensors: return "a list or tuple of Tensors or None";
+    case Kind::Object: break;
   }
   return "something else";
 }
@@ -308,8 +283,7 @@ std::string explain(const Function& f, bool method, const Signature& sig, const 
     case Why::Unknown:
       return text::concat(f.name, ": unexpected keyword argument '", PyUnicode_AsUTF8(m.object),
                           "'; it takes ", form);
-    case Why::Twice:
-      return text::concat(f.name, ": argument '", name(m.param), "' is given twice");
+    case Why::Twice: return text::concat(f.name, ": argument '", name(m.param), "' is given twice");
     case Why::Missing:
       return text::concat(f.name, ": argument '", name(m.param), "' is missing; it takes ", form);
     default: {

@@ -15,12 +15,9 @@ constexpr unsigned kBoth = kFunction | kMethod;
 // var and std: `correction` by name, or PyTorch's older `unbiased`.
 double correction(Args& a) {
   switch (a.overload()) {
-    case 0:
-      return a.has(2) ? a.real(2) : 1;
-    case 1:
-      return a.flag(2) ? 1 : 0;
-    default:
-      return a.flag(1) ? 1 : 0;
+    case 0: return a.has(2) ? a.real(2) : 1;
+    case 1: return a.flag(2) ? 1 : 0;
+    default: return a.flag(1) ? 1 : 0;
   }
 }
 

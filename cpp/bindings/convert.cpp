@@ -179,12 +179,9 @@ Scalar item(const char* op, const Tensor& t) {
 
 PyObject* from_scalar(const Scalar& s) {
   switch (s.kind) {
-    case Scalar::Kind::Bool:
-      return PyBool_FromLong(s.i != 0);
-    case Scalar::Kind::Int:
-      return PyLong_FromLongLong(s.i);
-    default:
-      return PyFloat_FromDouble(s.d);
+    case Scalar::Kind::Bool: return PyBool_FromLong(s.i != 0);
+    case Scalar::Kind::Int: return PyLong_FromLongLong(s.i);
+    default: return PyFloat_FromDouble(s.d);
   }
 }
 
@@ -209,20 +206,14 @@ DType dtype_of_format(const char* op, const char* format, Py_ssize_t item_size) 
     ++code;
   if (std::strlen(code) == 1) {
     switch (*code) {
-      case '?':
-        return DType::Bool;
-      case 'B':
-        return DType::UInt8;
-      case 'f':
-        return DType::Float32;
-      case 'd':
-        return DType::Float64;
+      case '?': return DType::Bool;
+      case 'B': return DType::UInt8;
+      case 'f': return DType::Float32;
+      case 'd': return DType::Float64;
       case 'i':
       case 'l':
-      case 'q':
-        return item_size == 8 ? DType::Int64 : DType::Int32;
-      default:
-        break;
+      case 'q': return item_size == 8 ? DType::Int64 : DType::Int32;
+      default: break;
     }
   }
   constexpr std::pair<const char*, const char*> kNames[] = {
@@ -241,18 +232,12 @@ DType dtype_of_format(const char* op, const char* format, Py_ssize_t item_size) 
 
 const char* format_of_dtype(DType t) {
   switch (t) {
-    case DType::Bool:
-      return "?";
-    case DType::UInt8:
-      return "B";
-    case DType::Int32:
-      return "i";
-    case DType::Int64:
-      return sizeof(long) == 8 ? "l" : "q";
-    case DType::Float32:
-      return "f";
-    default:
-      return "d";
+    case DType::Bool: return "?";
+    case DType::UInt8: return "B";
+    case DType::Int32: return "i";
+    case DType::Int64: return sizeof(long) == 8 ? "l" : "q";
+    case DType::Float32: return "f";
+    default: return "d";
   }
 }
 

@@ -38,15 +38,9 @@ void set_default(Param& p, Text value) {
   s.given = value != "None";
   if (!s.given) return;
   switch (p.kind) {
-    case Kind::Bool:
-      s.flag = value == "True";
-      break;
-    case Kind::Int:
-      s.i = std::atoll(p.default_text.c_str());
-      break;
-    case Kind::Float:
-      s.d = std::atof(p.default_text.c_str());
-      break;
+    case Kind::Bool: s.flag = value == "True"; break;
+    case Kind::Int: s.i = std::atoll(p.default_text.c_str()); break;
+    case Kind::Float: s.d = std::atof(p.default_text.c_str()); break;
     case Kind::Number:
       s.d = std::atof(p.default_text.c_str());
       s.i = std::atoll(p.default_text.c_str());
@@ -55,8 +49,7 @@ void set_default(Param& p, Text value) {
     case Kind::Str:
       p.default_string = value.substr(1, value.size() - 2);
       break;  // pointed to once the parameters have their final place
-    default:
-      raise<RuntimeError>("bindings: no default of this type: ", value);
+    default: raise<RuntimeError>("bindings: no default of this type: ", value);
   }
 }
 

@@ -80,16 +80,11 @@ class Printer {
   std::string element(int64_t at) const {
     const void* base = t_.storage().data();
     switch (t_.dtype()) {
-      case DType::Bool:
-        return static_cast<const uint8_t*>(base)[at] ? "True" : "False";
-      case DType::UInt8:
-        return std::to_string(static_cast<const uint8_t*>(base)[at]);
-      case DType::Int32:
-        return std::to_string(static_cast<const int32_t*>(base)[at]);
-      case DType::Int64:
-        return std::to_string(static_cast<const int64_t*>(base)[at]);
-      default:
-        return printed(format_, value(at));
+      case DType::Bool: return static_cast<const uint8_t*>(base)[at] ? "True" : "False";
+      case DType::UInt8: return std::to_string(static_cast<const uint8_t*>(base)[at]);
+      case DType::Int32: return std::to_string(static_cast<const int32_t*>(base)[at]);
+      case DType::Int64: return std::to_string(static_cast<const int64_t*>(base)[at]);
+      default: return printed(format_, value(at));
     }
   }
   std::string padded(int64_t at) const {

@@ -84,14 +84,10 @@ std::string available_names() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
-    case Isa::Ref:
-      return "ref";
-    case Isa::Baseline:
-      return "baseline";
-    case Isa::Avx2:
-      return "avx2";
-    case Isa::Avx512:
-      return "avx512";
+    case Isa::Ref: return "ref";
+    case Isa::Baseline: return "baseline";
+    case Isa::Avx2: return "avx2";
+    case Isa::Avx512: return "avx512";
   }
   return "?";
 }
@@ -99,16 +95,12 @@ const char* isa_name(Isa isa) {
 bool isa_available(Isa isa) {
   switch (isa) {
     case Isa::Ref:
-    case Isa::Baseline:
-      return true;
+    case Isa::Baseline: return true;
 #if defined(__x86_64__)
-    case Isa::Avx2:
-      return has_all(&Feature::avx2);
-    case Isa::Avx512:
-      return has_all(&Feature::avx512);
+    case Isa::Avx2: return has_all(&Feature::avx2);
+    case Isa::Avx512: return has_all(&Feature::avx512);
 #else
-    default:
-      break;
+    default: break;
 #endif
   }
   return false;

@@ -49,20 +49,13 @@ inline constexpr DType kDTypeOf<double> = DType::Float64;
 template <class F>
 decltype(auto) dispatch(const char* op, DType t, F&& f) {
   switch (t) {
-    case DType::Bool:
-      return f.template operator()<bool>();
-    case DType::UInt8:
-      return f.template operator()<uint8_t>();
-    case DType::Int32:
-      return f.template operator()<int32_t>();
-    case DType::Int64:
-      return f.template operator()<int64_t>();
-    case DType::Float32:
-      return f.template operator()<float>();
-    case DType::Float64:
-      return f.template operator()<double>();
-    default:
-      raise<TypeError>(op, ": no kernel for dtype ", t);
+    case DType::Bool: return f.template operator()<bool>();
+    case DType::UInt8: return f.template operator()<uint8_t>();
+    case DType::Int32: return f.template operator()<int32_t>();
+    case DType::Int64: return f.template operator()<int64_t>();
+    case DType::Float32: return f.template operator()<float>();
+    case DType::Float64: return f.template operator()<double>();
+    default: raise<TypeError>(op, ": no kernel for dtype ", t);
   }
 }
 

@@ -167,7 +167,7 @@ LAMINA_RANDOM_HD inline double uniform_f64(const PhiloxStream& stream, uint64_t 
 }
 
 LAMINA_RANDOM_HD inline int64_t uniform_integer(const PhiloxStream& stream, uint64_t i, int64_t low,
-                                         int64_t high) {
+                                                int64_t high) {
   return to_integer(random_bits64(stream, i), low, high);
 }
 

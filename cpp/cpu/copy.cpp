@@ -90,12 +90,9 @@ void copy(Ctx&, const TensorRef& dst, const TensorRef& src) {
   const Iter it("copy", {dst, src});
   if (const int across = transposed_dim(it); across != 0) {
     switch (item) {
-      case 1:
-        return copy_transposed<uint8_t>(it, across);
-      case 4:
-        return copy_transposed<uint32_t>(it, across);
-      default:
-        return copy_transposed<uint64_t>(it, across);
+      case 1: return copy_transposed<uint8_t>(it, across);
+      case 4: return copy_transposed<uint32_t>(it, across);
+      default: return copy_transposed<uint64_t>(it, across);
     }
   }
   const CastRun cast = cast_run("copy", dst.dtype, src.dtype);

@@ -40,11 +40,10 @@ struct Problem {
 
 template <class T>
 Problem<T> problem_of(const GemmArgs& g) {
-  Problem<T> p{g.c.sizes[0],   g.c.sizes[1],   g.c.sizes[2],   g.a.sizes[2],
-               g.a.as<T>(),    g.a.strides[0], g.a.strides[1], g.a.strides[2],
-               g.b.as<T>(),    g.b.strides[0], g.b.strides[1], g.b.strides[2],
-               g.c.as<T>(),    g.c.strides[0], g.c.strides[1], g.bias.as<T>(),
-               T(g.alpha),     T(g.beta),      g.act};
+  Problem<T> p{g.c.sizes[0],   g.c.sizes[1],   g.c.sizes[2],   g.a.sizes[2],   g.a.as<T>(),
+               g.a.strides[0], g.a.strides[1], g.a.strides[2], g.b.as<T>(),    g.b.strides[0],
+               g.b.strides[1], g.b.strides[2], g.c.as<T>(),    g.c.strides[0], g.c.strides[1],
+               g.bias.as<T>(), T(g.alpha),     T(g.beta),      g.act};
   // One matrix against a batch that is a single tall matrix.
   if (p.batch > 1 && p.bb == 0 && p.ab == p.m * p.ai && p.cb == p.m * p.ldc) {
     p.m *= p.batch;

@@ -106,14 +106,9 @@ class Positions {
 
 void copy_row(char* dst, const char* src, int64_t bytes) {
   switch (bytes) {
-    case 4:
-      std::memcpy(dst, src, 4);
-      break;
-    case 8:
-      std::memcpy(dst, src, 8);
-      break;
-    default:
-      std::memcpy(dst, src, static_cast<size_t>(bytes));
+    case 4: std::memcpy(dst, src, 4); break;
+    case 8: std::memcpy(dst, src, 8); break;
+    default: std::memcpy(dst, src, static_cast<size_t>(bytes));
   }
 }
 

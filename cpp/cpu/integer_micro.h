@@ -2,6 +2,8 @@
 // compiled once at baseline. A row that makes no sense for integers has no entry.
 #pragma once
 
+#include <type_traits>
+
 #include "cpu/micro.h"
 
 namespace lamina::cpu {

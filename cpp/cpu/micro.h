@@ -85,8 +85,8 @@ struct SoftmaxMicro {
   void (*softmax)(int64_t rows, int64_t n, T* y, const T* x, bool log);
   void (*softmax_columns)(int64_t n, int64_t width, int64_t stride, T* y, const T* x, bool log);
   void (*backward)(int64_t rows, int64_t n, T* dx, const T* dy, const T* y, bool log);
-  void (*backward_columns)(int64_t n, int64_t width, int64_t stride, T* dx, const T* dy,
-                           const T* y, bool log);
+  void (*backward_columns)(int64_t n, int64_t width, int64_t stride, T* dx, const T* dy, const T* y,
+                           bool log);
   // Of one row: its maximum, and log(sum(exp(x - max))).
   void (*logsumexp)(int64_t n, const T* x, T* max, T* log_sum);
   // sum_j w[j] * (log_sum - (x[j] - max)); w null: all ones.

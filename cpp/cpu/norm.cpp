@@ -1,5 +1,5 @@
-// Batch norm over [N, C, S]. Statistics are taken in two passes over each cached block; blocks merge
-// in double, in order.
+// Batch norm over [N, C, S]. Statistics are taken in two passes over each cached block; blocks
+// merge in double, in order.
 //
 // A strip is what one task normalises: one channel where S > 1, neighbouring channels where S == 1.
 // A strip that is small enough is finished by the task that took its statistics, while it is in
@@ -16,8 +16,8 @@ namespace lamina::cpu {
 namespace {
 
 constexpr int64_t kStripColumns = 64;
-constexpr int64_t kBlockRows = 64;         // of columns
-constexpr int64_t kBlockElements = 2048;   // of one channel
+constexpr int64_t kBlockRows = 64;        // of columns
+constexpr int64_t kBlockElements = 2048;  // of one channel
 constexpr int64_t kChunkElements = 131072;
 constexpr int64_t kTaskElements = 16384;
 

@@ -21,9 +21,8 @@ void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, 
   using V = Vec<T>;
   V s[2] = {V(T(0)), V(T(0))};
   for (int64_t r = 0; r < rows; ++r) {
-    for_vector_pairs<T>(n, [&](int64_t i, int k, auto lanes) {
-      s[k] += lanes.load(x + r * stride + i);
-    });
+    for_vector_pairs<T>(
+        n, [&](int64_t i, int k, auto lanes) { s[k] += lanes.load(x + r * stride + i); });
   }
   const double count = static_cast<double>(rows * n);
   const T rounded = T(double(reduce_add(s[0] + s[1])) / count);
@@ -82,9 +81,8 @@ void affine(int64_t rows, int64_t n, T* y, const T* x, int64_t stride, T mean, T
   using V = Vec<T>;
   const V m(mean), a(scale), b(shift);
   for (int64_t r = 0; r < rows; ++r, x += stride, y += stride) {
-    for_vectors<T>(n, [&](int64_t i, auto lanes) {
-      lanes.store(y + i, fma(lanes.load(x + i) - m, a, b));
-    });
+    for_vectors<T>(
+        n, [&](int64_t i, auto lanes) { lanes.store(y + i, fma(lanes.load(x + i) - m, a, b)); });
   }
 }
 
@@ -197,14 +195,9 @@ void norm_backward_columns(int64_t rows, int64_t n, T* dx, const T* dy, const T*
 
 template <class T>
 constexpr cpu::NormMicro<T> make_norm() {
-  return {moments<T>,
-          moments_columns<T>,
-          affine<T>,
-          affine_columns<T>,
-          norm_backward_sums<T>,
-          norm_backward_sums_columns<T>,
-          norm_backward<T>,
-          norm_backward_columns<T>};
+  return {moments<T>,        moments_columns<T>,      affine<T>,
+          affine_columns<T>, norm_backward_sums<T>,   norm_backward_sums_columns<T>,
+          norm_backward<T>,  norm_backward_columns<T>};
 }
 
 }  // namespace

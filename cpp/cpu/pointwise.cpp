@@ -39,10 +39,8 @@ int64_t grain_of(UnaryOp op) {
     case UnaryOp::sqrt:
     case UnaryOp::rsqrt:
     case UnaryOp::relu:
-    case UnaryOp::leaky_relu:
-      return kLightGrain;
-    default:
-      return kHeavyGrain;
+    case UnaryOp::leaky_relu: return kLightGrain;
+    default: return kHeavyGrain;
   }
 }
 
@@ -177,12 +175,9 @@ void where(Ctx&, const TensorRef& dst, const TensorRef& cond, const TensorRef& x
                    cond.dtype);
   const Iter it("where", {dst, cond, x, y});
   switch (item_size(dst.dtype)) {
-    case 1:
-      return where_bits<uint8_t>(it, dst.dtype);
-    case 4:
-      return where_bits<uint32_t>(it, dst.dtype);
-    default:
-      return where_bits<uint64_t>(it, dst.dtype);
+    case 1: return where_bits<uint8_t>(it, dst.dtype);
+    case 4: return where_bits<uint32_t>(it, dst.dtype);
+    default: return where_bits<uint64_t>(it, dst.dtype);
   }
 }
 

@@ -85,14 +85,10 @@ template <class T, class Row, class Out>
 void zip(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
   if (n <= 0) return;
   switch (scalars) {
-    case kNoScalar:
-      return zip_loop<T, Row, Out, false, false>(n, out, x, y);
-    case kXScalar:
-      return zip_loop<T, Row, Out, true, false>(n, out, x, y);
-    case kYScalar:
-      return zip_loop<T, Row, Out, false, true>(n, out, x, y);
-    default:
-      return zip_loop<T, Row, Out, true, true>(n, out, x, y);
+    case kNoScalar: return zip_loop<T, Row, Out, false, false>(n, out, x, y);
+    case kXScalar: return zip_loop<T, Row, Out, true, false>(n, out, x, y);
+    case kYScalar: return zip_loop<T, Row, Out, false, true>(n, out, x, y);
+    default: return zip_loop<T, Row, Out, true, true>(n, out, x, y);
   }
 }
 

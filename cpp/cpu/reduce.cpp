@@ -20,13 +20,10 @@ constexpr const char* kNames[] = {"sum", "prod", "max", "min", "any", "all"};
 double identity(ReduceOp op) {
   switch (op) {
     case ReduceOp::Sum:
-    case ReduceOp::Any:
-      return 0;
+    case ReduceOp::Any: return 0;
     case ReduceOp::Prod:
-    case ReduceOp::All:
-      return 1;
-    default:
-      raise<ValueError>(kNames[static_cast<int>(op)], ": of no elements is not defined");
+    case ReduceOp::All: return 1;
+    default: raise<ValueError>(kNames[static_cast<int>(op)], ": of no elements is not defined");
   }
 }
 
@@ -38,28 +35,20 @@ template <class P>
 P merge(ReduceOp op, P a, P b) {
   if constexpr (std::is_floating_point_v<P>) {
     switch (op) {
-      case ReduceOp::Sum:
-        return a + b;
-      case ReduceOp::Prod:
-        return a * b;
-      case ReduceOp::Max:
-        return a > b || a != a ? a : b;
-      default:
-        return a < b || a != a ? a : b;
+      case ReduceOp::Sum: return a + b;
+      case ReduceOp::Prod: return a * b;
+      case ReduceOp::Max: return a > b || a != a ? a : b;
+      default: return a < b || a != a ? a : b;
     }
   } else {
     const Wrapping<P> x(a);
     const Wrapping<P> y(b);
     switch (op) {
-      case ReduceOp::Sum:
-        return (x + y).value;
-      case ReduceOp::Prod:
-        return (x * y).value;
+      case ReduceOp::Sum: return (x + y).value;
+      case ReduceOp::Prod: return (x * y).value;
       case ReduceOp::Max:
-      case ReduceOp::Any:
-        return maximum(x, y).value;
-      default:
-        return minimum(x, y).value;
+      case ReduceOp::Any: return maximum(x, y).value;
+      default: return minimum(x, y).value;
     }
   }
 }
@@ -71,18 +60,11 @@ class Reducer {
       : op_(op), plan_(kNames[static_cast<int>(op)], dst, x, kDTypeOf<T>) {
     const ReduceMicro<T>& m = reduce_micro<T>();
     switch (op) {
-      case ReduceOp::Sum:
-        fold_ = m.sum, accumulate_ = m.add;
-        break;
-      case ReduceOp::Prod:
-        fold_ = m.prod, accumulate_ = m.multiply;
-        break;
+      case ReduceOp::Sum: fold_ = m.sum, accumulate_ = m.add; break;
+      case ReduceOp::Prod: fold_ = m.prod, accumulate_ = m.multiply; break;
       case ReduceOp::Max:
-      case ReduceOp::Any:
-        fold_ = m.max, accumulate_ = m.maximum;
-        break;
-      default:
-        fold_ = m.min, accumulate_ = m.minimum;
+      case ReduceOp::Any: fold_ = m.max, accumulate_ = m.maximum; break;
+      default: fold_ = m.min, accumulate_ = m.minimum;
     }
   }
 

@@ -69,8 +69,8 @@ void norm_backward(int64_t rows, int64_t n, T* dx, const T* dy, const T* x, int6
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t at = row * stride + i;
-      dx[at] = T(double(dy[at]) * double(p) + (double(x[at]) - double(mean)) * double(q) +
-                 double(r));
+      dx[at] =
+          T(double(dy[at]) * double(p) + (double(x[at]) - double(mean)) * double(q) + double(r));
     }
   }
 }
@@ -83,14 +83,9 @@ void norm_backward_columns(int64_t rows, int64_t n, T* dx, const T* dy, const T*
 
 template <class T>
 constexpr NormMicro<T> make_norm() {
-  return {moments<T>,
-          moments_columns<T>,
-          affine<T>,
-          affine_columns<T>,
-          norm_backward_sums<T>,
-          norm_backward_sums_columns<T>,
-          norm_backward<T>,
-          norm_backward_columns<T>};
+  return {moments<T>,        moments_columns<T>,      affine<T>,
+          affine_columns<T>, norm_backward_sums<T>,   norm_backward_sums_columns<T>,
+          norm_backward<T>,  norm_backward_columns<T>};
 }
 
 }  // namespace

@@ -17,9 +17,9 @@ void sgd(int64_t n, T* p, const T* g, T* momentum, const SgdCoefficients<T>& c) 
   for (int64_t i = 0; i < n; ++i) {
     double d = descent(g[i], p[i], c.sign, c.weight_decay);
     if (momentum != nullptr) {
-      const double buffer = c.first ? d
-                                    : double(c.momentum) * double(momentum[i]) +
-                                          double(c.one_minus_dampening) * d;
+      const double buffer =
+          c.first ? d
+                  : double(c.momentum) * double(momentum[i]) + double(c.one_minus_dampening) * d;
       momentum[i] = T(buffer);
       d = c.nesterov ? d + double(c.momentum) * buffer : buffer;
     }

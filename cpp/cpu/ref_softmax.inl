@@ -79,8 +79,13 @@ void cross_entropy_backward_row(int64_t n, T* dx, const T* x, T logsumexp, T sca
 
 template <class T>
 constexpr SoftmaxMicro<T> make_softmax() {
-  return {softmax_rows<T>,  softmax_columns<T>, softmax_backward_rows<T>, softmax_backward_columns<T>,
-          row_logsumexp<T>, row_smoothing<T>,   cross_entropy_backward_row<T>};
+  return {softmax_rows<T>,
+          softmax_columns<T>,
+          softmax_backward_rows<T>,
+          softmax_backward_columns<T>,
+          row_logsumexp<T>,
+          row_smoothing<T>,
+          cross_entropy_backward_row<T>};
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ LAMINA_SIMD void for_vectors(int64_t n, F f) {
   if (i < n) f(i, SomeLanes<T>{static_cast<int>(n - i)});
 }
 
-// The same two vectors at a time, k being 0 or 1: for sums, whose additions would otherwise wait for
-// each other. f(i, k, lanes).
+// The same two vectors at a time, k being 0 or 1: for sums, whose additions would otherwise wait
+// for each other. f(i, k, lanes).
 template <class T, class F>
 LAMINA_SIMD void for_vector_pairs(int64_t n, F f) {
   constexpr int kLanes = Vec<T>::kLanes;

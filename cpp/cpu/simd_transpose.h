@@ -17,10 +17,10 @@ struct MakeLaneIndices<0, kIndex...> {
 template <int kSide, class R, int... kIndex>
 LAMINA_SIMD void exchange_squares(R& a, R& b, LaneIndices<kIndex...>) {
   constexpr int kLanes = sizeof...(kIndex);
-  const R low = __builtin_shufflevector(
-      a, b, ((kIndex & kSide) != 0 ? kLanes + kIndex - kSide : kIndex)...);
-  const R high = __builtin_shufflevector(
-      a, b, ((kIndex & kSide) != 0 ? kLanes + kIndex : kIndex + kSide)...);
+  const R low =
+      __builtin_shufflevector(a, b, ((kIndex & kSide) != 0 ? kLanes + kIndex - kSide : kIndex)...);
+  const R high =
+      __builtin_shufflevector(a, b, ((kIndex & kSide) != 0 ? kLanes + kIndex : kIndex + kSide)...);
   a = low;
   b = high;
 }

@@ -71,8 +71,7 @@ template <class T>
 struct Column {
   T* data;
   int64_t stride;
-  explicit Column(const TensorRef& t)
-      : data(t.as<T>()), stride(t.defined() ? t.strides[0] : 0) {}
+  explicit Column(const TensorRef& t) : data(t.as<T>()), stride(t.defined() ? t.strides[0] : 0) {}
   T& operator[](int64_t i) const { return data[i * stride]; }
 };
 

@@ -53,40 +53,48 @@ template <class T>
     const T top = row_max(n, x);
     if (log) {
       const V m(top), log_sum(log_of(row_exp_sum<T, false>(n, x, top, y)));
-      for_vectors<T>(n, [&](int64_t i, auto lanes) {
-        lanes.store(y + i, (lanes.load(x + i) - m) - log_sum);
-      });
+      for_vectors<T>(
+          n, [&](int64_t i, auto lanes) { lanes.store(y + i, (lanes.load(x + i) - m) - log_sum); });
     } else {
       const V scale(T(1) / row_exp_sum<T, true>(n, x, top, y));
-      for_vectors<T>(n, [&](int64_t i, auto lanes) {
-        lanes.store(y + i, lanes.load(y + i) * scale);
-      });
+      for_vectors<T>(n,
+                     [&](int64_t i, auto lanes) { lanes.store(y + i, lanes.load(y + i) * scale); });
     }
   }
 }
 
 // Lanes are neighbouring columns.
-template <class T>
-[[gnu::flatten]] void softmax_columns(int64_t n, int64_t width, int64_t stride, T* y, const T* x,
-                                      bool log_form) {
+template <class T, bool kLog, class Lanes>
+[[gnu::flatten]] void softmax_lanes(int64_t n, int64_t stride, T* y, const T* x, Lanes lanes) {
   using V = Vec<T>;
+  const T* const x_end = x + n * stride;
+  V m = lowest<T>(), sum(T(0));
+  for (const T* p = x; p != x_end; p += stride) m = max(m, lanes.load(p));
+  T* q = y;
+  for (const T* p = x; p != x_end; p += stride, q += stride) {
+    const V e = exp(lanes.load(p) - m);
+    if constexpr (!kLog) lanes.store(q, e);
+    sum += e;
+  }
+  q = y;
+  if constexpr (kLog) {
+    const V log_sum = log(sum);
+    for (const T* p = x; p != x_end; p += stride, q += stride)
+      lanes.store(q, (lanes.load(p) - m) - log_sum);
+  } else {
+    const V scale = V(T(1)) / sum;
+    for (const T* const y_end = y + n * stride; q != y_end; q += stride)
+      lanes.store(q, lanes.load(q) * scale);
+  }
+}
+
+template <class T>
+void softmax_columns(int64_t n, int64_t width, int64_t stride, T* y, const T* x, bool log) {
   for_vectors<T>(width, [&](int64_t column, auto lanes) {
-    const T* const from = x + column;
-    T* const to = y + column;
-    V m = lowest<T>();
-    for (int64_t i = 0; i < n; ++i) m = max(m, lanes.load(from + i * stride));
-    V sum(T(0));
-    for (int64_t i = 0; i < n; ++i) {
-      const V e = exp(lanes.load(from + i * stride) - m);
-      if (!log_form) lanes.store(to + i * stride, e);
-      sum += e;
-    }
-    const V last = log_form ? log(sum) : V(T(1)) / sum;
-    for (int64_t i = 0; i < n; ++i) {
-      const V v = log_form ? (lanes.load(from + i * stride) - m) - last
-                           : lanes.load(to + i * stride) * last;
-      lanes.store(to + i * stride, v);
-    }
+    if (log)
+      softmax_lanes<T, true>(n, stride, y + column, x + column, lanes);
+    else
+      softmax_lanes<T, false>(n, stride, y + column, x + column, lanes);
   });
 }
 
@@ -156,8 +164,13 @@ template <class T>
 
 template <class T>
 constexpr cpu::SoftmaxMicro<T> make_softmax() {
-  return {softmax_rows<T>,  softmax_columns<T>, softmax_backward_rows<T>, softmax_backward_columns<T>,
-          row_logsumexp<T>, row_smoothing<T>,   cross_entropy_backward_row<T>};
+  return {softmax_rows<T>,
+          softmax_columns<T>,
+          softmax_backward_rows<T>,
+          softmax_backward_columns<T>,
+          row_logsumexp<T>,
+          row_smoothing<T>,
+          cross_entropy_backward_row<T>};
 }
 
 }  // namespace

@@ -10,18 +10,13 @@ constinit std::atomic<const MicroTable*> in_use{nullptr};
 
 const MicroTable* built_table(Isa isa) {
   switch (isa) {
-    case Isa::Ref:
-      return &kRefTable;
-    case Isa::Baseline:
-      return &kBaselineTable;
+    case Isa::Ref: return &kRefTable;
+    case Isa::Baseline: return &kBaselineTable;
 #if defined(__x86_64__)
-    case Isa::Avx2:
-      return &kAvx2Table;
-    case Isa::Avx512:
-      return &kAvx512Table;
+    case Isa::Avx2: return &kAvx2Table;
+    case Isa::Avx512: return &kAvx512Table;
 #endif
-    default:
-      return nullptr;
+    default: return nullptr;
   }
 }
 

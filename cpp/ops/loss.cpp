@@ -6,12 +6,9 @@ namespace {
 
 Tensor reduced(const Tensor& loss, Reduction reduction) {
   switch (reduction) {
-    case Reduction::Mean:
-      return mean(loss);
-    case Reduction::Sum:
-      return sum(loss);
-    default:
-      return loss;
+    case Reduction::Mean: return mean(loss);
+    case Reduction::Sum: return sum(loss);
+    default: return loss;
   }
 }
 

@@ -83,8 +83,7 @@ inline Tensor make_tensor(const Dims& sizes, DType dtype, Layout layout = Layout
   const int rank = sizes.rank();
   Dims outer = sizes;
   switch (layout) {
-    case Layout::Rows:
-      return empty(sizes, dtype);
+    case Layout::Rows: return empty(sizes, dtype);
     case Layout::Transposed: {
       std::reverse(outer.begin(), outer.end());
       const Tensor t = empty(outer, dtype);

@@ -46,7 +46,8 @@ class Array {
  public:
   explicit Array(const Dims& sizes) : Array(sizes, contiguous_strides(sizes)) {}
   Array(const Dims& sizes, const Dims& strides)
-      : sizes_(sizes), strides_(strides),
+      : sizes_(sizes),
+        strides_(strides),
         memory_(static_cast<size_t>(2 * kGuard + strided_extent(sizes, strides)), kSentinel),
         used_(memory_.size(), false) {
     const auto address = reinterpret_cast<uintptr_t>(memory_.data());

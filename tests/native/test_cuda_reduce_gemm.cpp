@@ -108,16 +108,11 @@ void check_reductions() {
 
 double activated(Activation act, double x) {
   switch (act) {
-    case Activation::Relu:
-      return std::max(x, 0.0);
-    case Activation::Tanh:
-      return std::tanh(x);
-    case Activation::Sigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Activation::Gelu:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    default:
-      return x;
+    case Activation::Relu: return std::max(x, 0.0);
+    case Activation::Tanh: return std::tanh(x);
+    case Activation::Sigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::Gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    default: return x;
   }
 }
 

@@ -38,8 +38,10 @@ template <class T>
 class Product {
  public:
   explicit Product(const Case& c)
-      : c_(c), a_({c.batch, c.m, c.k}, batch_strides(c.a, c.m, c.k, c.broadcast_a)),
-        b_({c.batch, c.k, c.n}, batch_strides(c.b, c.k, c.n, c.broadcast_b)), bias_({c.n}) {
+      : c_(c),
+        a_({c.batch, c.m, c.k}, batch_strides(c.a, c.m, c.k, c.broadcast_a)),
+        b_({c.batch, c.k, c.n}, batch_strides(c.b, c.k, c.n, c.broadcast_b)),
+        bias_({c.n}) {
     // Filling through a broadcast batch leaves the last item's values for all.
     a_.assign(random_values<T>(a_.numel(), 1));
     b_.assign(random_values<T>(b_.numel(), 2));
@@ -56,8 +58,8 @@ class Product {
     const int64_t ldc = c_.n + c_.ldc_gap;
     Array<T> out({c_.batch, c_.m, c_.n}, {c_.m * ldc, ldc, 1});
     out.assign(before_);
-    GemmArgs args{.c = out, .a = a_, .b = b_, .bias = {}, .alpha = c_.alpha, .beta = c_.beta,
-                  .act = act};
+    GemmArgs args{
+        .c = out, .a = a_, .b = b_, .bias = {}, .alpha = c_.alpha, .beta = c_.beta, .act = act};
     if (c_.bias) args.bias = bias_;
     Ctx ctx;
     cpu::gemm(ctx, args);
@@ -73,9 +75,8 @@ class Product {
         for (int64_t col = 0; col < c_.n; ++col) {
           long double sum = 0, size = 0;
           for (int64_t p = 0; p < c_.k; ++p) {
-            const long double term =
-                static_cast<long double>(a_[(i * c_.m + row) * c_.k + p]) *
-                static_cast<long double>(b_[(i * c_.k + p) * c_.n + col]);
+            const long double term = static_cast<long double>(a_[(i * c_.m + row) * c_.k + p]) *
+                                     static_cast<long double>(b_[(i * c_.k + p) * c_.n + col]);
             sum += term;
             size += std::fabs(term);
           }
@@ -157,12 +158,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(several_blocks_in_every_form, T, Floats) {
     int64_t m, n, k;
   };
   // packed (two and three blocks of k, several tiles); local and skinny; k split; dot.
-  for (const Shape s : {Shape{131, 97, 521}, {293, 541, 71}, {19, 75, 607}, {150, 10, 300},
-                        {5, 7, 20011}, {2, 70, 1031}, {257, 3, 1031}}) {
+  for (const Shape s : {Shape{131, 97, 521},
+                        {293, 541, 71},
+                        {19, 75, 607},
+                        {150, 10, 300},
+                        {5, 7, 20011},
+                        {2, 70, 1031},
+                        {257, 3, 1031}}) {
     for (const Layout a : {Layout::Rows, Layout::Columns}) {
       for (const Layout b : {Layout::Rows, Layout::Columns}) {
-        check_on_every_table<T>({.m = s.m, .n = s.n, .k = s.k, .a = a, .b = b, .bias = true,
-                                 .alpha = 0.7, .beta = -1.3, .ldc_gap = 5});
+        check_on_every_table<T>({.m = s.m,
+                                 .n = s.n,
+                                 .k = s.k,
+                                 .a = a,
+                                 .b = b,
+                                 .bias = true,
+                                 .alpha = 0.7,
+                                 .beta = -1.3,
+                                 .ldc_gap = 5});
       }
     }
   }
@@ -172,8 +185,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(epilogue_and_batches, T, Floats) {
   for (const double beta : {0.0, 1.0, 0.5}) {
     for (const bool bias : {false, true}) {
       for (const Layout b : kLayouts) {
-        const Case plain{.batch = 3, .m = 9, .n = 21, .k = 37, .b = b, .bias = bias, .alpha = -2,
-                         .beta = beta, .ldc_gap = 1};
+        const Case plain{.batch = 3,
+                         .m = 9,
+                         .n = 21,
+                         .k = 37,
+                         .b = b,
+                         .bias = bias,
+                         .alpha = -2,
+                         .beta = beta,
+                         .ldc_gap = 1};
         Case c = plain;
         check_on_every_table<T>(c);
         c.broadcast_a = true;
@@ -239,8 +259,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(vectors, T, Floats) {
     for (const Layout b : kLayouts) {
       for (const bool bias : {false, true}) {
         check_on_every_table<T>({.m = 203, .n = 1, .k = 111, .a = a, .b = b, .bias = bias});
-        check_on_every_table<T>({.batch = 2, .m = 41, .n = 1, .k = 13, .a = a, .b = b,
-                                 .beta = 1});
+        check_on_every_table<T>({.batch = 2, .m = 41, .n = 1, .k = 13, .a = a, .b = b, .beta = 1});
         check_on_every_table<T>({.m = 1, .n = 203, .k = 111, .a = a, .b = b, .bias = bias});
       }
     }
@@ -252,12 +271,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(activation_is_the_pointwise_one, T, Floats) {
     Activation act;
     UnaryOp op;
   };
-  for (const Row row : {Row{Activation::Relu, UnaryOp::relu}, {Activation::Tanh, UnaryOp::tanh},
-                        {Activation::Sigmoid, UnaryOp::sigmoid}, {Activation::Gelu, UnaryOp::gelu}}) {
-    for (const Case& c : {Case{.m = 17, .n = 35, .k = 300, .bias = true},
-                          Case{.m = 150, .n = 70, .k = 530, .bias = true, .ldc_gap = 2},
-                          Case{.m = 3, .n = 9, .k = 20011},
-                          Case{.m = 3, .n = 33, .k = 40, .b = Layout::Columns}}) {
+  for (const Row row : {Row{Activation::Relu, UnaryOp::relu},
+                        {Activation::Tanh, UnaryOp::tanh},
+                        {Activation::Sigmoid, UnaryOp::sigmoid},
+                        {Activation::Gelu, UnaryOp::gelu}}) {
+    for (const Case& c :
+         {Case{.m = 17, .n = 35, .k = 300, .bias = true},
+          Case{.m = 150, .n = 70, .k = 530, .bias = true, .ldc_gap = 2},
+          Case{.m = 3, .n = 9, .k = 20011}, Case{.m = 3, .n = 33, .k = 40, .b = Layout::Columns}}) {
       const Product<T> product(c);
       for_each_table([&] {
         std::vector<T> want = product.run(Activation::None);

@@ -48,8 +48,14 @@ template <class T>
 class Norm {
  public:
   explicit Norm(const Case& c)
-      : c_(c), sizes_{c.n, c.channels, c.s}, x_(sizes_), dy_(sizes_), weight_({c.channels}),
-        bias_({c.channels}), mean_({c.channels}), invstd_({c.channels}) {
+      : c_(c),
+        sizes_{c.n, c.channels, c.s},
+        x_(sizes_),
+        dy_(sizes_),
+        weight_({c.channels}),
+        bias_({c.channels}),
+        mean_({c.channels}),
+        invstd_({c.channels}) {
     x_.assign(random_values<T>(x_.numel(), 1, c.offset - 1, c.offset + 1));
     dy_.assign(random_values<T>(x_.numel(), 2));
     weight_.assign(random_values<T>(c.channels, 3, 0.5, 2));
@@ -65,9 +71,16 @@ class Norm {
     running_mean.fill(T(3));
     running_var.fill(T(5));
     Ctx ctx;
-    cpu::batch_norm(ctx, {.x = x_, .y = y, .weight = optional(weight_), .bias = optional(bias_),
-                          .mean = mean_, .invstd = invstd_, .running_mean = running_mean,
-                          .running_var = running_var, .momentum = kMomentum, .eps = kEpsilon,
+    cpu::batch_norm(ctx, {.x = x_,
+                          .y = y,
+                          .weight = optional(weight_),
+                          .bias = optional(bias_),
+                          .mean = mean_,
+                          .invstd = invstd_,
+                          .running_mean = running_mean,
+                          .running_var = running_var,
+                          .momentum = kMomentum,
+                          .eps = kEpsilon,
                           .training = true});
     const Wide count = Wide(c_.n * c_.s);
     std::vector<Wide> want_mean, want_invstd, want_rm, want_rv, want_y;
@@ -86,18 +99,17 @@ class Norm {
     // deviations, which are small. The variance has the roundings of one lane's sum of squares.
     const auto deviation = [&](size_t c) { return std::sqrt(stats_[c].variance); };
     const auto mean_bound = [&](size_t c) {
-      return kEps<T> * (std::fabs(stats_[c].mean) + kBlockRoundings * kEps<T> * stats_[c].magnitude +
-                        kBlockRoundings * deviation(c) / 16);
+      return kEps<T> *
+             (std::fabs(stats_[c].mean) + kBlockRoundings * kEps<T> * stats_[c].magnitude +
+              kBlockRoundings * deviation(c) / 16);
     };
     check_close(mean_.values(), want_mean, mean_bound);
     check_close(invstd_.values(), want_invstd,
                 [&](size_t c) { return kEps<T> * (2 + kBlockRoundings / 2) * want_invstd[c]; });
-    check_close(running_mean.values(), want_rm, [&](size_t c) {
-      return mean_bound(c) + kEps<T> * std::fabs(want_rm[c]);
-    });
-    check_close(running_var.values(), want_rv, [&](size_t c) {
-      return kEps<T> * (2 + kBlockRoundings) * want_rv[c];
-    });
+    check_close(running_mean.values(), want_rm,
+                [&](size_t c) { return mean_bound(c) + kEps<T> * std::fabs(want_rm[c]); });
+    check_close(running_var.values(), want_rv,
+                [&](size_t c) { return kEps<T> * (2 + kBlockRoundings) * want_rv[c]; });
     check_close(y.values(), want_y, [&](size_t i) {
       const auto c = static_cast<size_t>(channel_of(i));
       const Wide scale = std::fabs(want_invstd[c] * w(channel_of(i)));
@@ -107,8 +119,14 @@ class Norm {
     given_ = y.values();
     // Inference with the same statistics is the same arithmetic.
     Array<T> again(sizes_);
-    cpu::batch_norm(ctx, {.x = x_, .y = again, .weight = optional(weight_), .bias = optional(bias_),
-                          .mean = mean_, .invstd = invstd_, .running_mean = {}, .running_var = {},
+    cpu::batch_norm(ctx, {.x = x_,
+                          .y = again,
+                          .weight = optional(weight_),
+                          .bias = optional(bias_),
+                          .mean = mean_,
+                          .invstd = invstd_,
+                          .running_mean = {},
+                          .running_var = {},
                           .training = false});
     BOOST_TEST(same_bits(again.values(), given_));
   }
@@ -120,8 +138,14 @@ class Norm {
     }
     Array<T> dx(sizes_), dw({c_.channels}), db({c_.channels});
     Ctx ctx;
-    BatchNormBackwardArgs args{.x = x_, .dy = dy_, .weight = optional(weight_), .mean = mean_,
-                               .invstd = invstd_, .dx = dx, .dweight = dw, .dbias = db,
+    BatchNormBackwardArgs args{.x = x_,
+                               .dy = dy_,
+                               .weight = optional(weight_),
+                               .mean = mean_,
+                               .invstd = invstd_,
+                               .dx = dx,
+                               .dweight = dw,
+                               .dbias = db,
                                .training = training};
     cpu::batch_norm_backward(ctx, args);
     std::vector<Wide> sum(size_t(c_.channels)), sum_x(sum), size(sum), size_x(sum), want_dx, bound;
@@ -146,9 +170,10 @@ class Norm {
         continue;
       }
       want_dx.push_back(p * (g - sum[c] / count - d * inv * inv * sum_x[c] / count));
-      bound.push_back(p * roundings *
-                      (std::fabs(g) + size[c] / count +
-                       (std::fabs(d) + kEps<T> * stats_[c].magnitude) * inv * inv * size_x[c] / count));
+      bound.push_back(
+          p * roundings *
+          (std::fabs(g) + size[c] / count +
+           (std::fabs(d) + kEps<T> * stats_[c].magnitude) * inv * inv * size_x[c] / count));
     }
     check_close(dx.values(), want_dx, [&](size_t i) { return bound[i]; });
     check_close(db.values(), sum, [&](size_t c) { return roundings * size[c]; });
@@ -172,10 +197,22 @@ class Norm {
   std::vector<T> outputs() {
     Array<T> y(sizes_), dx(sizes_), dw({c_.channels}), db({c_.channels});
     Ctx ctx;
-    cpu::batch_norm(ctx, {.x = x_, .y = y, .weight = weight_, .bias = bias_, .mean = mean_,
-                          .invstd = invstd_, .running_mean = {}, .running_var = {}});
-    cpu::batch_norm_backward(ctx, {.x = x_, .dy = dy_, .weight = weight_, .mean = mean_,
-                                   .invstd = invstd_, .dx = dx, .dweight = dw, .dbias = db});
+    cpu::batch_norm(ctx, {.x = x_,
+                          .y = y,
+                          .weight = weight_,
+                          .bias = bias_,
+                          .mean = mean_,
+                          .invstd = invstd_,
+                          .running_mean = {},
+                          .running_var = {}});
+    cpu::batch_norm_backward(ctx, {.x = x_,
+                                   .dy = dy_,
+                                   .weight = weight_,
+                                   .mean = mean_,
+                                   .invstd = invstd_,
+                                   .dx = dx,
+                                   .dweight = dw,
+                                   .dbias = db});
     std::vector<T> all;
     for (const Array<T>* part : {&y, &mean_, &invstd_, &dx, &dw, &db}) {
       const std::vector<T> values = part->values();
@@ -249,8 +286,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(constant_channels, T, Floats) {
   x.fill(T(0.1));
   Ctx ctx;
   for_each_table([&] {
-    cpu::batch_norm(ctx, {.x = x, .y = y, .weight = {}, .bias = {}, .mean = mean, .invstd = invstd,
-                          .running_mean = {}, .running_var = {}});
+    cpu::batch_norm(ctx, {.x = x,
+                          .y = y,
+                          .weight = {},
+                          .bias = {},
+                          .mean = mean,
+                          .invstd = invstd,
+                          .running_mean = {},
+                          .running_var = {}});
     for (const T v : mean.values()) BOOST_TEST(v == T(0.1));
     for (const T v : invstd.values()) BOOST_TEST(v == T(1 / std::sqrt(1e-5)));
     for (const T v : y.values()) BOOST_TEST(v == T(0));
@@ -273,7 +316,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(special_values_stay_in_their_channel, T, Floats) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(same_bits_on_any_number_of_threads, T, Floats) {
-  for (const Case& c : {Case{300, 200, 1}, Case{5000, 10, 1}, Case{40, 8, 130}, Case{3, 2, 150000}}) {
+  for (const Case& c :
+       {Case{300, 200, 1}, Case{5000, 10, 1}, Case{40, 8, 130}, Case{3, 2, 150000}}) {
     Norm<T> norm(c);
     for_each_table([&] {
       std::vector<T> first;

@@ -42,9 +42,8 @@ struct Buffers {
   void check(const char* what, Wide roundings, Wide size) const {
     BOOST_TEST_CONTEXT(what) {
       for (size_t i = 0; i < arrays.size(); ++i) {
-        check_close(arrays[i]->values(), wide[i], [&](size_t j) {
-          return roundings * kEps<T> * (std::fabs(wide[i][j]) + size);
-        });
+        check_close(arrays[i]->values(), wide[i],
+                    [&](size_t j) { return roundings * kEps<T> * (std::fabs(wide[i][j]) + size); });
       }
     }
   }
@@ -182,8 +181,10 @@ void check_rmsprop(const RmspropCase& c) {
 BOOST_AUTO_TEST_SUITE(optim)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(sgd, T, Floats) {
-  for (const SgdCase& c : {SgdCase{0, 0, 0, false, false}, {0, 0, 0.1, false, true},
-                           {0.9, 0, 0, false, false}, {0.9, 0.5, 0.1, false, false},
+  for (const SgdCase& c : {SgdCase{0, 0, 0, false, false},
+                           {0, 0, 0.1, false, true},
+                           {0.9, 0, 0, false, false},
+                           {0.9, 0.5, 0.1, false, false},
                            {0.9, 0, 0.1, true, true}}) {
     for_each_table([&] { check_sgd<T>(c); });
   }
@@ -216,8 +217,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(adam, T, Floats) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(rmsprop, T, Floats) {
-  for (const RmspropCase& c : {RmspropCase{0, 0, false, false}, {0.1, 0.9, false, true},
-                               {0, 0, true, false}, {0.1, 0.9, true, false}}) {
+  for (const RmspropCase& c : {RmspropCase{0, 0, false, false},
+                               {0.1, 0.9, false, true},
+                               {0, 0, true, false},
+                               {0.1, 0.9, true, false}}) {
     for_each_table([&] { check_rmsprop<T>(c); });
   }
 }

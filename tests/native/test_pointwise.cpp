@@ -19,14 +19,10 @@ const DeviceApi& api() { return *device_api(DeviceKind::Cpu); }
 // What adding, multiplying ... values of a dtype gives, by its definition.
 double in_dtype(DType t, double v) {
   switch (t) {
-    case DType::Bool:
-      return v != 0;
-    case DType::UInt8:
-      return static_cast<uint8_t>(static_cast<int64_t>(v));
-    case DType::Float32:
-      return static_cast<float>(v);
-    default:
-      return v;
+    case DType::Bool: return v != 0;
+    case DType::UInt8: return static_cast<uint8_t>(static_cast<int64_t>(v));
+    case DType::Float32: return static_cast<float>(v);
+    default: return v;
   }
 }
 

@@ -99,19 +99,25 @@ void check_cross_entropy(const LossCase& c) {
   weight.assign(random_values<T>(c.classes, 2, 0, 2));
   grad.assign(random_values<T>(c.rows, 3));
   constexpr int64_t kIgnore = -100;
-  for (int64_t i = 0; i < c.rows; ++i)
-    target[i] = i % 5 == 3 ? kIgnore : (i * 7919) % c.classes;
+  for (int64_t i = 0; i < c.rows; ++i) target[i] = i % 5 == 3 ? kIgnore : (i * 7919) % c.classes;
   Ctx ctx;
   for_each_table([&] {
-    cpu::cross_entropy(ctx, {.logits = logits, .target = target,
-                             .weight = c.weighted ? TensorRef(weight) : TensorRef{}, .loss = loss,
-                             .row_weight = row_weight, .logsumexp = lse, .ignore_index = kIgnore,
+    cpu::cross_entropy(ctx, {.logits = logits,
+                             .target = target,
+                             .weight = c.weighted ? TensorRef(weight) : TensorRef{},
+                             .loss = loss,
+                             .row_weight = row_weight,
+                             .logsumexp = lse,
+                             .ignore_index = kIgnore,
                              .label_smoothing = c.smoothing});
-    cpu::cross_entropy_backward(
-        ctx, {.logits = logits, .target = target,
-              .weight = c.weighted ? TensorRef(weight) : TensorRef{}, .logsumexp = lse,
-              .grad = grad, .dlogits = dlogits, .ignore_index = kIgnore,
-              .label_smoothing = c.smoothing});
+    cpu::cross_entropy_backward(ctx, {.logits = logits,
+                                      .target = target,
+                                      .weight = c.weighted ? TensorRef(weight) : TensorRef{},
+                                      .logsumexp = lse,
+                                      .grad = grad,
+                                      .dlogits = dlogits,
+                                      .ignore_index = kIgnore,
+                                      .label_smoothing = c.smoothing});
     const auto w = [&](int64_t k) { return c.weighted ? Wide(weight[k]) : Wide(1); };
     std::vector<Wide> want_loss, loss_bound, want_dx, dx_bound, want_weight;
     for (int64_t i = 0; i < c.rows; ++i) {
@@ -132,17 +138,18 @@ void check_cross_entropy(const LossCase& c) {
       want_weight.push_back(ignored ? 0 : w(label));
       want_loss.push_back(ignored ? 0 : keep * w(label) * nll + share * smooth);
       const Wide roundings = Wide(c.classes) + 12;
-      loss_bound.push_back(kEps<T> * roundings *
-                           (1 + want_loss.back() + 2 * c.spread * (want_weight.back() + share * weights)));
+      loss_bound.push_back(
+          kEps<T> * roundings *
+          (1 + want_loss.back() + 2 * c.spread * (want_weight.back() + share * weights)));
       for (int64_t k = 0; k < c.classes; ++k) {
         const Wide p = std::exp(Wide(logits[i * c.classes + k]) - logsumexp), g = grad[i];
         const Wide hit = ignored ? 0 : g * keep * w(label);
         const Wide full = ignored ? 0 : hit + g * share * weights;
         const Wide pull = ignored ? 0 : g * share * w(k) + (k == label ? hit : 0);
         want_dx.push_back(full * p - pull);
-        dx_bound.push_back(kEps<T> * (std::fabs(full) * p * (roundings + 4 * c.spread + 8) +
-                                      3 * std::fabs(pull)) +
-                           std::numeric_limits<T>::min());
+        dx_bound.push_back(
+            kEps<T> * (std::fabs(full) * p * (roundings + 4 * c.spread + 8) + 3 * std::fabs(pull)) +
+            std::numeric_limits<T>::min());
       }
     }
     check_close(loss.values(), want_loss, [&](size_t i) { return loss_bound[i]; });
@@ -229,8 +236,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(small_losses_of_large_logits, T, Floats) {
   const Wide want = std::log1p(std::exp(-10.0L) + std::exp(-15.0L));
   Ctx ctx;
   for_each_table([&] {
-    cpu::cross_entropy(ctx, {.logits = logits, .target = target, .weight = {}, .loss = loss,
-                             .row_weight = row_weight, .logsumexp = lse});
+    cpu::cross_entropy(ctx, {.logits = logits,
+                             .target = target,
+                             .weight = {},
+                             .loss = loss,
+                             .row_weight = row_weight,
+                             .logsumexp = lse});
     // log(1 + d) of a rounded sum: half an ulp of 1.
     BOOST_TEST(std::fabs(Wide(loss[0]) - want) <= kEps<T>);
   });
@@ -246,12 +257,22 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(ignored_rows, T, Floats) {
   target[0] = target[1] = 4;
   Ctx ctx;
   for_each_table([&] {
-    cpu::cross_entropy(ctx, {.logits = logits, .target = target, .weight = {}, .loss = loss,
-                             .row_weight = row_weight, .logsumexp = lse, .ignore_index = 4,
+    cpu::cross_entropy(ctx, {.logits = logits,
+                             .target = target,
+                             .weight = {},
+                             .loss = loss,
+                             .row_weight = row_weight,
+                             .logsumexp = lse,
+                             .ignore_index = 4,
                              .label_smoothing = 0.1});
-    cpu::cross_entropy_backward(ctx, {.logits = logits, .target = target, .weight = {},
-                                      .logsumexp = lse, .grad = grad, .dlogits = dlogits,
-                                      .ignore_index = 4, .label_smoothing = 0.1});
+    cpu::cross_entropy_backward(ctx, {.logits = logits,
+                                      .target = target,
+                                      .weight = {},
+                                      .logsumexp = lse,
+                                      .grad = grad,
+                                      .dlogits = dlogits,
+                                      .ignore_index = 4,
+                                      .label_smoothing = 0.1});
     for (const T v : loss.values()) BOOST_TEST(v == T(0));
     for (const T v : row_weight.values()) BOOST_TEST(v == T(0));
     for (const T v : dlogits.values()) BOOST_TEST(v == T(0));
