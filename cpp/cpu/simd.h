@@ -25,6 +25,7 @@ struct FloatTraits;
 template <>
 struct FloatTraits<float> {
   using Int = int32_t;
+  using UInt = uint32_t;
   static constexpr int kMantissaBits = 23, kBias = 127;
   static constexpr float kTwoMantissa = 0x1p23f, kMagic = 0x1.8p23f, kMinNormal = 0x1p-126f;
   static constexpr float kSqrt2 = 0x1.6a09e6p0f, kSqrtHalf = 0x1.6a09e6p-1f;
@@ -34,6 +35,7 @@ struct FloatTraits<float> {
 template <>
 struct FloatTraits<double> {
   using Int = int64_t;
+  using UInt = uint64_t;
   static constexpr int kMantissaBits = 52, kBias = 1023;
   static constexpr double kTwoMantissa = 0x1p52, kMagic = 0x1.8p52, kMinNormal = 0x1p-1022;
   static constexpr double kSqrt2 = 0x1.6a09e667f3bcdp0, kSqrtHalf = 0x1.6a09e667f3bcdp-1;
@@ -61,18 +63,20 @@ LAMINA_SIMD typename N::Reg scale_by_bits(typename N::Reg p, typename N::Reg n) 
   return p * s1 * s2;
 }
 
-// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); x positive and finite, denormals included.
+// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); x positive and finite, denormals included. For other x
+// the results mean nothing: unsigned, so that a NaN's bits may wrap.
 template <class N>
 LAMINA_SIMD void split_by_bits(typename N::Reg x, typename N::Reg& m, typename N::Reg& e) {
   using Tr = typename N::Traits;
   using Reg = typename N::Reg;
   using Int = typename N::Int;
   using IntT = typename Tr::Int;
+  typedef typename Tr::UInt UInt __attribute__((vector_size(sizeof(Reg))));
   constexpr IntT kOne = IntT(Tr::kBias) << Tr::kMantissaBits;
   constexpr IntT kSqrtHalfBits = __builtin_bit_cast(IntT, Tr::kSqrtHalf);
   const auto tiny = N::lt(x, N::broadcast(Tr::kMinNormal));
   const Reg y = N::select(tiny, x * N::broadcast(Tr::kTwoMantissa * 4), x);
-  const Int i = (Int)y + (kOne - kSqrtHalfBits);
+  const Int i = (Int)((UInt)y + static_cast<typename Tr::UInt>(kOne - kSqrtHalfBits));
   m = (Reg)((i & ((IntT(1) << Tr::kMantissaBits) - 1)) + kSqrtHalfBits);
   const Int biased = (i >> Tr::kMantissaBits) & (2 * Tr::kBias + 1);
   const Reg big = N::broadcast(Tr::kTwoMantissa);

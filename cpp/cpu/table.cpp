@@ -12,8 +12,10 @@ const MicroTable* built_table(Isa isa) {
   switch (isa) {
     case Isa::Ref: return &kRefTable;
     case Isa::Baseline: return &kBaselineTable;
-#if defined(__x86_64__)
+#if defined(LAMINA_WITH_AVX2)
     case Isa::Avx2: return &kAvx2Table;
+#endif
+#if defined(LAMINA_WITH_AVX512)
     case Isa::Avx512: return &kAvx512Table;
 #endif
     default: return nullptr;
@@ -23,6 +25,8 @@ const MicroTable* built_table(Isa isa) {
 [[gnu::noinline, gnu::cold]] const MicroTable* choose() {
   // Threads that meet here choose the same one.
   const MicroTable* table = table_for(active_isa());
+  check<RuntimeError>(table != nullptr, "this build has no kernels for ", isa_name(active_isa()),
+                      "; set LAMINA_ISA=baseline");
   in_use.store(table, std::memory_order_release);
   return table;
 }

@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(several_blocks_in_every_form, T, Floats) {
                         {293, 541, 71},
                         {19, 75, 607},
                         {150, 10, 300},
-                        {5, 7, 20011},
+                        {4, 8, 60013},
                         {2, 70, 1031},
                         {257, 3, 1031}}) {
     for (const Layout a : {Layout::Rows, Layout::Columns}) {
@@ -278,7 +278,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(activation_is_the_pointwise_one, T, Floats) {
     for (const Case& c :
          {Case{.m = 17, .n = 35, .k = 300, .bias = true},
           Case{.m = 150, .n = 70, .k = 530, .bias = true, .ldc_gap = 2},
-          Case{.m = 3, .n = 9, .k = 20011}, Case{.m = 3, .n = 33, .k = 40, .b = Layout::Columns}}) {
+          Case{.m = 4, .n = 8, .k = 60013}, Case{.m = 3, .n = 33, .k = 40, .b = Layout::Columns}}) {
       const Product<T> product(c);
       for_each_table([&] {
         std::vector<T> want = product.run(Activation::None);
