@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -75,14 +76,25 @@ std::string concat(const Parts&... parts) {
 
 }  // namespace text
 
-// One aligned detail line under an error: "\n  input  [32, 20]".
+// One aligned detail line under an error: "\n  input  [32, 20]". It only refers to its parts; the
+// text is made when the error is, so that a check that holds costs a comparison.
 template <class... Parts>
-std::string line(std::string_view label, const Parts&... parts) {
-  std::string out = "\n  ";
-  out += label;
-  out.append(label.size() < 6 ? 7 - label.size() : 1, ' ');
-  (text::append(out, parts), ...);
-  return out;
+struct Line {
+  std::string_view label;
+  std::tuple<const Parts&...> parts;
+
+  friend std::string to_text(const Line& l) {
+    std::string out = "\n  ";
+    out += l.label;
+    out.append(l.label.size() < 6 ? 7 - l.label.size() : 1, ' ');
+    std::apply([&](const auto&... part) { (text::append(out, part), ...); }, l.parts);
+    return out;
+  }
+};
+
+template <class... Parts>
+Line<Parts...> line(std::string_view label, const Parts&... parts) {
+  return {label, {parts...}};
 }
 
 template <class E, class... Parts>

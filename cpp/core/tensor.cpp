@@ -43,34 +43,37 @@ bool overlaps_itself(std::span<const int64_t> sizes, std::span<const int64_t> st
 namespace {
 
 Tensor make_tensor(Ptr<Storage> storage, const Dims& sizes, const Dims& strides, int64_t offset,
-                   DType dtype) {
+                   DType dtype, int64_t numel, bool contiguous) {
   auto impl = make<TensorImpl>();
   impl->storage = std::move(storage);
   impl->offset = offset;
   impl->sizes = sizes;
   impl->strides = strides;
   impl->dtype = dtype;
-  impl->numel = checked_numel(sizes);
-  impl->contiguous = is_contiguous(sizes, strides);
+  impl->numel = numel;
+  impl->contiguous = contiguous;
   return Tensor(std::move(impl));
 }
 
 }  // namespace
 
 Tensor empty(const Dims& sizes, DType dtype, Device device) {
-  const int64_t bytes = checked_numel(sizes) * item_size(dtype);
-  return make_tensor(make<Storage>(device, static_cast<size_t>(bytes)), sizes,
-                     contiguous_strides(sizes), 0, dtype);
+  const int64_t numel = checked_numel(sizes);
+  const auto bytes = static_cast<size_t>(numel * item_size(dtype));
+  return make_tensor(make<Storage>(device, bytes), sizes, contiguous_strides(sizes), 0, dtype,
+                     numel, true);
 }
 
 Tensor empty_strided(const Dims& sizes, const Dims& strides, DType dtype, Device device) {
-  checked_numel(sizes);
+  const int64_t numel = checked_numel(sizes);
   const int64_t bytes = strided_extent(sizes, strides) * item_size(dtype);
-  return make_tensor(make<Storage>(device, static_cast<size_t>(bytes)), sizes, strides, 0, dtype);
+  return make_tensor(make<Storage>(device, static_cast<size_t>(bytes)), sizes, strides, 0, dtype,
+                     numel, is_contiguous(sizes, strides));
 }
 
 Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset) {
-  return make_tensor(t.impl()->storage, sizes, strides, offset, t.dtype());
+  return make_tensor(t.impl()->storage, sizes, strides, offset, t.dtype(), checked_numel(sizes),
+                     is_contiguous(sizes, strides));
 }
 
 }  // namespace lamina

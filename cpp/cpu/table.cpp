@@ -1,6 +1,7 @@
 // Which table of micro kernels this process runs on.
 #include <atomic>
 
+#include "core/check.h"
 #include "cpu/micro.h"
 
 namespace lamina::cpu {
