@@ -11,7 +11,7 @@
 #include "core/shape.h"
 #include "core/tensor.h"
 
-namespace lamina::test {
+namespace lamina::cuda_test {
 
 inline std::mt19937& rng() {
   static std::mt19937 generator(20240229);
@@ -95,4 +95,4 @@ bool same(T a, T b) {
   return a == b || (a != a && b != b);
 }
 
-}  // namespace lamina::test
+}  // namespace lamina::cuda_test

@@ -9,7 +9,7 @@
 #include "wrapping.h"
 
 using namespace lamina;
-using namespace lamina::test;
+using namespace lamina::cuda_test;
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "cuda_emulation.h"
 
 using namespace lamina;
-using namespace lamina::test;
+using namespace lamina::cuda_test;
 
 namespace {
 
