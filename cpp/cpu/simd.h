@@ -63,8 +63,8 @@ LAMINA_SIMD typename N::Reg scale_by_bits(typename N::Reg p, typename N::Reg n) 
   return p * s1 * s2;
 }
 
-// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); x positive and finite, denormals included. For other x
-// the results mean nothing: unsigned, so that a NaN's bits may wrap.
+// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); x positive and finite, denormals included. For other
+// x the results mean nothing: unsigned, so that a NaN's bits may wrap.
 template <class N>
 LAMINA_SIMD void split_by_bits(typename N::Reg x, typename N::Reg& m, typename N::Reg& e) {
   using Tr = typename N::Traits;

@@ -29,21 +29,17 @@ namespace {
     if (i < n) name(V::load(x + i, rest), V::load(y + i, rest)).store(z + i, rest); \
   }
 
-#define SIMD_UNARY_LIST(ROW)                                                                       \
-  ROW(exp)                                                                                         \
-  ROW(exp2)                                                                                        \
-  ROW(expm1)                                                                                       \
-  ROW(log) ROW(log2) ROW(log10) ROW(log1p) ROW(tanh) ROW(sigmoid) ROW(softplus) ROW(erf) ROW(erfc) \
-      ROW(erfinv) ROW(normal_cdf) ROW(gelu) ROW(gelu_grad) ROW(gelu_tanh) ROW(gelu_tanh_grad)      \
-          ROW(sin) ROW(cos) ROW(tan) ROW(asin) ROW(acos) ROW(atan) ROW(sinh) ROW(cosh) ROW(asinh)  \
-              ROW(acosh) ROW(atanh) ROW(sqrt) ROW(floor) ROW(ceil) ROW(trunc) ROW(round) ROW(abs)  \
-                  ROW(sign) ROW(negate)
-#define SIMD_BINARY_LIST(ROW)                                                                 \
-  ROW(pow)                                                                                    \
-  ROW(atan2)                                                                                  \
-  ROW(fmod)                                                                                   \
-  ROW(hypot) ROW(max) ROW(min) ROW(maximum) ROW(minimum) ROW(copysign) ROW(add) ROW(subtract) \
-      ROW(multiply) ROW(divide) ROW(expression)
+// clang-format off
+#define SIMD_UNARY_LIST(ROW) \
+  ROW(exp) ROW(exp2) ROW(expm1) ROW(log) ROW(log2) ROW(log10) ROW(log1p) ROW(tanh) \
+  ROW(sigmoid) ROW(softplus) ROW(erf) ROW(erfc) ROW(erfinv) ROW(normal_cdf) ROW(gelu) \
+  ROW(gelu_grad) ROW(gelu_tanh) ROW(gelu_tanh_grad) ROW(sin) ROW(cos) ROW(tan) ROW(asin) \
+  ROW(acos) ROW(atan) ROW(sinh) ROW(cosh) ROW(asinh) ROW(acosh) ROW(atanh) ROW(sqrt) \
+  ROW(floor) ROW(ceil) ROW(trunc) ROW(round) ROW(abs) ROW(sign) ROW(negate)
+#define SIMD_BINARY_LIST(ROW) \
+  ROW(pow) ROW(atan2) ROW(fmod) ROW(hypot) ROW(max) ROW(min) ROW(maximum) ROW(minimum) \
+  ROW(copysign) ROW(add) ROW(subtract) ROW(multiply) ROW(divide) ROW(expression)
+// clang-format on
 
 using test::expression;
 

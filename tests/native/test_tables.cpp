@@ -106,12 +106,15 @@ void check_all(const char* what, const MicroTable& table, const std::vector<T>& 
 
 BOOST_AUTO_TEST_SUITE(tables)
 
-BOOST_AUTO_TEST_CASE(the_dispatcher_knows_every_available_isa) {
+BOOST_AUTO_TEST_CASE(the_dispatcher_gives_tables_that_the_cpu_can_run) {
   for (const Isa isa : kAllIsas) {
     const MicroTable* table = cpu::table_for(isa);
-    BOOST_TEST((table != nullptr) == isa_available(isa));
-    if (table != nullptr) BOOST_TEST((table->isa == isa));
+    if (table == nullptr) continue;  // the CPU or the build lacks it
+    BOOST_TEST(isa_available(isa));
+    BOOST_TEST((table->isa == isa));
   }
+  BOOST_TEST(cpu::table_for(Isa::Ref) != nullptr);
+  BOOST_TEST(cpu::table_for(Isa::Baseline) != nullptr);
   BOOST_TEST(&cpu::micro() == cpu::table_for(active_isa()));
 }
 
