@@ -169,6 +169,7 @@ def test_render_writes_the_tables_between_the_marks(tmp_path):
         "date": "today",
         "versions": {"lamina": "1"},
         "quick": True,
+        "others": 0.5,
         "peaks": {"gflops": 1.0, "gbytes": 1.0, "source": "given"},
         "rows": [row],
         "groups": [],
@@ -186,6 +187,7 @@ def test_render_writes_the_tables_between_the_marks(tmp_path):
     assert text.startswith("above\n")
     assert text.endswith("\nbelow\n")
     assert "old" not in text
+    assert "others held 0.50 CPUs" in text
     assert "| toy | 1 ms | 1 ms | 0% |  | 3.00 ±0% | 4, 5: **missed** |" in text
     report.save(results, {**described, "cpu": "another"}, "norm", record)
     assert list(json.loads(results.read_text())["suites"]) == ["norm"]

@@ -1,0 +1,1 @@
+"""Lamina beside PyTorch, JAX, NumPy and scikit-learn: ``python benchmarks/run.py``."""
