@@ -57,6 +57,11 @@ Gradients fused_backward(const Tensor& g, const Tensor& x, const Tensor& weight,
   if (needs_x) out.dx = empty_like(x);
   if (needs_weight) out.dweight = empty(channels, x.dtype(), x.device());
   if (needs_bias) out.dbias = empty(channels, x.dtype(), x.device());
+  if (x.numel() == 0) {  // an empty batch says nothing about the parameters
+    if (needs_weight) fill_(out.dweight, Scalar(0));
+    if (needs_bias) fill_(out.dbias, Scalar(0));
+    return out;
+  }
   const Channels cx(x), cdy(dy);
   BatchNormBackwardArgs args;
   args.x = cx.ref();
@@ -98,7 +103,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& run
   check<ValueError>(training || (running_mean.defined() && running_var.defined()),
                     "batch_norm: outside of training it needs running_mean and running_var");
   const int64_t per_channel = x.numel() / std::max<int64_t>(x.size(1), 1);
-  check<ValueError>(!training || per_channel != 1,
+  check<ValueError>(!training || per_channel > 1,
                     "batch_norm: expected more than 1 value per channel when training",
                     line("input", x),
                     line("fix", "use a larger batch, or drop_last=True in the DataLoader"));

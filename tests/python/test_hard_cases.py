@@ -473,3 +473,15 @@ def test_an_error_names_the_layer():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         model(lamina.ones(32, 20))
+
+
+def test_an_empty_batch_through_batch_norm():
+    weight = lamina.ones(3, requires_grad=True)
+    bias = lamina.zeros(3, requires_grad=True)
+    x = lamina.empty(0, 3)
+    y = F.batch_norm(x, lamina.zeros(3), lamina.ones(3), weight, bias)
+    y.sum().backward()
+    assert y.shape == (0, 3)
+    assert weight.grad.tolist() == bias.grad.tolist() == [0.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        F.batch_norm(x, None, None, weight, bias, training=True)
