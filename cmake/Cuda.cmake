@@ -27,6 +27,11 @@ if(NOT CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES OFF)
 endif()
 enable_language(CUDA)
+# A CMake that is older than the nvcc does not know how to ask it for C++20.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
 find_package(CUDAToolkit REQUIRED)
 
 # A target of its own: `--target lamina_cuda` compiles the device without the rest of the library.
@@ -35,10 +40,12 @@ add_library(lamina_cuda OBJECT ${cuda_sources})
 target_include_directories(lamina_cuda PRIVATE ${PROJECT_SOURCE_DIR}/cpp ${PROJECT_SOURCE_DIR})
 target_compile_definitions(lamina_cuda PRIVATE LAMINA_WITH_CUDA)
 target_link_libraries(lamina_cuda PRIVATE CUDA::cudart_static)
-set_target_properties(lamina_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden)
+set_target_properties(lamina_cuda PROPERTIES
+  CUDA_STANDARD 20
+  CUDA_STANDARD_REQUIRED ON
+  CUDA_VISIBILITY_PRESET hidden)
 # -fmad=false is -ffp-contract=off: a product and a sum are fused where the source says fma.
-# The standard as a flag: an older CMake does not know how to ask a newer nvcc for it.
-set(lamina_cuda_flags -std=c++20 ${lamina_cuda_architecture_flags}
+set(lamina_cuda_flags ${lamina_cuda_architecture_flags}
   -fmad=false --threads=0 -Xcompiler=-Wall,-Wextra,-Wshadow)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
   list(APPEND lamina_cuda_flags --compress-mode=size)
