@@ -66,8 +66,8 @@ struct Region {
   const detail::RangeFn fn;
   const FpState fp = fp_state();
 
-  // The exception of the lowest block that threw. Blocks are claimed in order, so every block below
-  // a failed one has been claimed before it and runs: the lowest is the same on any thread count.
+  // The exception of the lowest block that threw. Every block below a failed one runs, so the lowest
+  // is the same on any thread count.
   std::atomic<int64_t> failed_block{INT64_MAX};
   std::mutex error_mutex;
   std::exception_ptr error;
@@ -96,24 +96,47 @@ constexpr size_t kStackBytes = size_t{8} << 20;
 
 enum Signal : uint32_t { kIdle, kSignalled, kParked };
 
-struct alignas(64) Worker {
-  std::atomic<uint32_t> signal{kIdle};
+// Who takes part in a region has a share of its blocks, the same one whenever regions are cut alike:
+// what a thread wrote or read last time is still in its own cache. Its owner takes blocks from the
+// front, others, once they have none of their own left, from the back.
+struct Share {
+  static constexpr int kBits = 28;
+  static constexpr int64_t kMaxBlocks = int64_t{1} << kBits;
+
+  int helpers;           // of the region; a participant above them has no part in it
+  uint32_t next, end;    // blocks not yet taken
+
+  explicit Share(uint64_t word)
+      : helpers(static_cast<int>(word >> (2 * kBits))),
+        next(static_cast<uint32_t>(word >> kBits) & (kMaxBlocks - 1)),
+        end(static_cast<uint32_t>(word) & (kMaxBlocks - 1)) {}
+  Share(int helpers_, int64_t next_, int64_t end_)
+      : helpers(helpers_), next(static_cast<uint32_t>(next_)), end(static_cast<uint32_t>(end_)) {}
+  uint64_t word() const {
+    return static_cast<uint64_t>(helpers) << (2 * kBits) | uint64_t{next} << kBits | end;
+  }
+};
+static_assert(kMaxWorkers < 1 << (64 - 2 * Share::kBits));
+
+struct alignas(64) Participant {
+  std::atomic<uint64_t> share{0};
+  std::atomic<uint32_t> signal{kIdle};  // to a worker
 };
 
 // Trivially destructible and constant-initialised: nothing to destroy under a worker that is still
 // asleep when the process exits, and a fork can put a fresh one in its place.
 struct Pool {
-  // Of the current region: (helpers wanted << 32) | blocks not yet claimed. A worker touches
-  // nothing else of a region before it has taken a block out of here, and the caller leaves only
-  // after all taken blocks are finished; so a worker that wakes late finds zero and does no harm.
-  alignas(64) std::atomic<uint64_t> unclaimed{0};
+  // The caller, then the workers. A worker touches nothing else of a region before it has taken a
+  // block out of a share, and the caller leaves only after all taken blocks are finished; so a
+  // worker that wakes late finds empty shares, or those of the next region, and does no harm.
+  Participant participants[1 + kMaxWorkers];
+  std::atomic<int> helpers{0};                    // of the current region
   alignas(64) std::atomic<uint32_t> finished{0};  // blocks finished by workers
   std::atomic<uint32_t> caller{kIdle};            // kParked while the caller sleeps
   alignas(64) std::atomic<bool> busy{false};      // the owner may use what follows
   bool fork_handler = false;
   int spawned = 0;
   Region* region = nullptr;
-  Worker workers[kMaxWorkers];
 };
 
 constinit Pool pool;
@@ -140,18 +163,27 @@ bool spin_until(Done done) {
 
 constexpr int64_t kNoBlock = -1;
 
-// Takes the next block for participant `index` (the caller is -1, a worker its number).
-int64_t claim(int index) {
-  uint64_t word = pool.unclaimed.load(std::memory_order_relaxed);
+int64_t claim_from(int owner, int index) {
+  std::atomic<uint64_t>& word = pool.participants[owner].share;
+  uint64_t before = word.load(std::memory_order_relaxed);
   for (;;) {
-    const auto left = static_cast<uint32_t>(word);
-    const auto helpers = static_cast<int>(word >> 32);
-    if (left == 0 || index >= helpers) return kNoBlock;
-    if (pool.unclaimed.compare_exchange_weak(word, word - 1, std::memory_order_acquire,
-                                             std::memory_order_relaxed)) {
-      return pool.region->count - left;
+    Share share(before);
+    if (share.next == share.end || index > share.helpers) return kNoBlock;
+    const uint32_t block = owner == index ? share.next++ : --share.end;
+    if (word.compare_exchange_weak(before, share.word(), std::memory_order_acquire,
+                                   std::memory_order_relaxed)) {
+      return block;
     }
   }
+}
+
+// Takes a block for participant `index`.
+int64_t claim(int index) {
+  int64_t block = claim_from(index, index);
+  const int others = pool.helpers.load(std::memory_order_relaxed);
+  for (int k = 1; k <= others && block == kNoBlock; ++k)
+    block = claim_from((index + k) % (others + 1), index);
+  return block;
 }
 
 void help(int index) {
@@ -173,7 +205,7 @@ void help(int index) {
 
 void* worker_main(void* argument) {
   const auto index = static_cast<int>(reinterpret_cast<intptr_t>(argument));
-  std::atomic<uint32_t>& signal = pool.workers[index].signal;
+  std::atomic<uint32_t>& signal = pool.participants[index].signal;
   in_region = true;  // whatever runs here is part of a region
   for (;;) {
     const auto signalled = [&] { return signal.load(std::memory_order_acquire) == kSignalled; };
@@ -204,7 +236,7 @@ void spawn_workers(int wanted) {
   pthread_attr_setstacksize(&attributes, kStackBytes);
   while (pool.spawned < wanted) {
     pthread_t thread;
-    void* argument = reinterpret_cast<void*>(static_cast<intptr_t>(pool.spawned));
+    void* argument = reinterpret_cast<void*>(static_cast<intptr_t>(pool.spawned + 1));
     if (pthread_create(&thread, &attributes, worker_main, argument) != 0) break;
 #ifdef __linux__
     pthread_setname_np(thread, "lamina");
@@ -234,16 +266,19 @@ void run_region(Region& region, int helpers) {
   pool.region = &region;
   pool.finished.store(0, std::memory_order_relaxed);
   pool.caller.store(kIdle, std::memory_order_relaxed);
-  pool.unclaimed.store((static_cast<uint64_t>(helpers) << 32) | region.count,
-                       std::memory_order_release);
-  for (int i = 0; i < helpers; ++i) {
-    if (static_cast<uint32_t>(pool.unclaimed.load(std::memory_order_relaxed)) == 0) break;
-    std::atomic<uint32_t>& signal = pool.workers[i].signal;
+  pool.helpers.store(helpers, std::memory_order_relaxed);
+  const int64_t team = helpers + 1;
+  for (int64_t i = 0; i < team; ++i) {
+    const Share share(helpers, region.count * i / team, region.count * (i + 1) / team);
+    pool.participants[i].share.store(share.word(), std::memory_order_release);
+  }
+  for (int i = 1; i <= helpers; ++i) {
+    std::atomic<uint32_t>& signal = pool.participants[i].signal;
     if (signal.exchange(kSignalled) == kParked) signal.notify_one();
   }
 
   uint32_t own = 0;
-  for (int64_t block; (block = claim(-1)) != kNoBlock; ++own) {
+  for (int64_t block; (block = claim(0)) != kNoBlock; ++own) {
     region.run(static_cast<uint32_t>(block));
   }
 
@@ -313,8 +348,7 @@ void run_blocks(int64_t n, int64_t grain, RangeFn fn) {
   const int64_t blocks = (n - 1) / grain + 1;
   const int threads = in_region ? 1 : num_threads();
   const RegionFlag flag;
-  // The counters of a region have 32 bits.
-  constexpr int64_t kMaxCount = int64_t{1} << 31;
+  constexpr int64_t kMaxCount = Share::kMaxBlocks - 1;
   for (int64_t first = 0; first < blocks; first += kMaxCount) {
     const int64_t count = std::min(blocks - first, kMaxCount);
     Region region(n, grain, first, count, fn);

@@ -77,35 +77,49 @@ struct Plan {
 
 // About 15 us of one core: less is not worth waking another for.
 constexpr double kTaskWork = 2e6;
+// Of b, above which its rows are too far apart to be read in place again and again: an L2 cache.
+constexpr int64_t kCacheBytes = 1 << 20;
+// Up to this k a product is bound by writing c. Some rows at a time, each from end to end, are
+// streams that the hardware follows; rows of a tile would be 512 B apart in as many pages.
+constexpr int64_t kShallow = 16;
+constexpr int kShallowRows = 6;
 
 template <class T>
 Plan plan_of(const Problem<T>& p, const GemmMicro<T>& micro) {
   Plan plan{};
-  // With few rows or columns memory sets the pace, as if there were eight.
+  // Where a dimension is small memory sets the pace, as if it were eight.
   const double work = 2.0 * static_cast<double>(std::max<int64_t>(p.m, 8)) *
                       static_cast<double>(std::max<int64_t>(p.n, 8)) *
-                      static_cast<double>(std::max<int64_t>(p.k, 1));
+                      static_cast<double>(std::max<int64_t>(p.k, 8));
   const int64_t k_blocks = std::max<int64_t>(1, ceil_div(p.k, micro.kc));
   plan.kc = std::max<int64_t>(1, ceil_div(p.k, k_blocks));
   plan.splits = 1;
+  const bool spills = p.k * p.n * static_cast<int64_t>(sizeof(T)) > kCacheBytes;
   if (p.ap == 1 && p.bp == 1 && (p.m <= micro.dot_m || p.n <= 4)) {
     plan.form = Form::Dot;
-  } else if (p.m >= 8 * micro.mr && p.n >= 2 * micro.nr && p.k >= 64) {
+  } else if (p.n >= 4 * micro.nr && p.k >= 64 &&
+             (p.bj != 1 ? p.m > 4 * micro.mr : p.m > 16 * micro.mr && spills)) {
     plan.form = Form::Packed;
-    plan.mc = micro.mc;
-    plan.nc = micro.nc;
-    plan.tiles_m = ceil_div(p.m, plan.mc);
+    // Tiles as large as the caches hold, but enough of them, and equal ones, for the threads.
+    const int64_t want = std::clamp<int64_t>(static_cast<int64_t>(work / kTaskWork), 1, 16);
+    const int64_t panels_n = ceil_div(p.n, micro.nr);
+    plan.tiles_m = ceil_div(p.m, micro.mc);
+    plan.tiles_n = std::max(ceil_div(p.n, micro.nc),
+                            std::min(panels_n, ceil_div(want, plan.tiles_m)));
+    plan.mc = ceil_div(p.m, plan.tiles_m);
+    plan.nc = ceil_div(panels_n, plan.tiles_n) * micro.nr;
     plan.tiles_n = ceil_div(p.n, plan.nc);
     plan.grain = 1;
     return plan;
   } else {
     plan.form = Form::Local;
-    plan.pack_b = p.bj != 1 || (p.m > 2 * micro.mr && p.k > 64);
+    plan.pack_b = p.bj != 1;
   }
   const int64_t panels_m = ceil_div(p.m, micro.mr), panels_n = ceil_div(p.n, micro.nr);
   const int64_t want = std::clamp<int64_t>(static_cast<int64_t>(work / kTaskWork), 1, 64);
-  // Cutting across columns packs no part of b twice; cutting across rows writes c in long runs.
-  if (plan.form == Form::Local && !plan.pack_b && panels_m >= want) {
+  // Cutting across columns packs no part of b twice; cutting across rows writes c in long runs, and
+  // gives equal tiles where there are few panels of columns.
+  if (plan.form == Form::Local && (plan.pack_b ? panels_n < 2 * want : true) && panels_m >= want) {
     plan.tiles_m = want;
     plan.tiles_n = 1;
   } else {
@@ -166,26 +180,39 @@ void compute_tile(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& mic
     t.bias = bias;
     micro.dot(t);
   } else {
-    const int64_t height = panel_height(box.rows, micro.mr);
+    // With few steps of k writing c sets the pace: a few rows at a time, each from end to end.
+    const bool by_rows = !plan.pack_b && p.k <= kShallow;
+    const int64_t height = panel_height(box.rows, by_rows ? std::min(kShallowRows, micro.mr) : micro.mr);
+    const int64_t width = plan.pack_b || box.rows > micro.thin_rows ? micro.nr : micro.thin_nr;
     int64_t at = 0;
     do {
       const int64_t depth = std::min(plan.kc, box.depth - at);
       t.k = depth;
       t.beta = at == 0 ? p.beta : T(1);
       const bool last = at + depth >= box.depth;
-      for (int64_t j = 0; j < box.cols; j += micro.nr) {
-        t.n = static_cast<int>(std::min<int64_t>(micro.nr, box.cols - j));
+      const auto columns = [&](int64_t j) {
+        t.n = static_cast<int>(std::min<int64_t>(width, box.cols - j));
         t.b = b + at * p.bp + j * p.bj;
-        if (plan.pack_b) {
-          micro.pack(depth, t.n, t.b, p.bj, p.bp, panel, micro.nr);
-          t.b = panel;
-        }
         t.bias = last && bias != nullptr ? bias + j : nullptr;
+      };
+      const auto tile = [&](int64_t i, int64_t j) {
+        t.m = static_cast<int>(std::min(height, box.rows - i));
+        t.a = a + at * p.ap + i * p.ai;
+        t.c = c + i * p.ldc + j;
+        micro.tile(t);
+      };
+      if (by_rows) {
         for (int64_t i = 0; i < box.rows; i += height) {
-          t.m = static_cast<int>(std::min(height, box.rows - i));
-          t.a = a + at * p.ap + i * p.ai;
-          t.c = c + i * p.ldc + j;
-          micro.tile(t);
+          for (int64_t j = 0; j < box.cols; j += width) columns(j), tile(i, j);
+        }
+      } else {
+        for (int64_t j = 0; j < box.cols; j += width) {
+          columns(j);
+          if (plan.pack_b) {
+            micro.pack(depth, t.n, t.b, p.bj, p.bp, panel, micro.nr);
+            t.b = panel;
+          }
+          for (int64_t i = 0; i < box.rows; i += height) tile(i, j);
         }
       }
       at += depth;
@@ -248,9 +275,9 @@ void run_tiles(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& micro)
 // One matrix of the batch.
 template <class T>
 void run_packed(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& micro) {
-  constexpr int64_t kPanelsOfTask = 8;  // of b
+  constexpr int64_t kPanelsOfTask = 2;  // of b
   const int64_t a_panel = micro.a_width * plan.kc, b_panel = micro.nr * plan.kc;
-  const int64_t a_tile = plan.mc / micro.mr * a_panel;
+  const int64_t a_tile = ceil_div(plan.mc, micro.mr) * a_panel;
   const int64_t panels_n = ceil_div(p.n, micro.nr), panels_of_tile = plan.nc / micro.nr;
   const Workspace<T, 64> packed_a(plan.tiles_m * a_tile), packed_b(panels_n * b_panel);
   for (int64_t at = 0; at < p.k; at += plan.kc) {

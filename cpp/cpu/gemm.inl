@@ -24,9 +24,13 @@ struct GemmShape {
   static constexpr int kMr = kWideFile ? 14 : Native<T>::kFma ? 6 : 4;
   static constexpr int kNv = 2;
   static constexpr int kNr = kNv * kLanes;
+  // One or two rows leave registers, and need sums, for more columns.
+  static constexpr int kThinRows = 2;
+  static constexpr int kThinNv = kWideFile ? 8 : 6;
+  static constexpr int columns(int rows) { return rows <= kThinRows ? kThinNv : kNv; }
   static constexpr int kAWidth = (kMr + kLanes - 1) / kLanes * kLanes;
-  static constexpr int kDotM = kWideFile ? 4 : 3;
-  static constexpr int kDotN = kWideFile ? 6 : 3;
+  static constexpr int kDotM = kWideFile ? 4 : 2;
+  static constexpr int kDotN = kWideFile ? 6 : kLanes < 4 ? kLanes : 4;  // a row of c: one vector
 };
 
 // --- tile ---
@@ -42,13 +46,13 @@ void gemm_tile(const cpu::GemmTile<T>& t) {
   V acc[kM][kN];
 #pragma GCC unroll 16
   for (int i = 0; i < kM; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < kN; ++j) acc[i][j] = V(T(0));
   }
   // c is wanted long after its addresses are known.
 #pragma GCC unroll 16
   for (int i = 0; i < kM; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < kN; ++j) __builtin_prefetch(t.c + i * t.ldc + j * kLanes, 1);
   }
   const T* b = t.b;
@@ -59,7 +63,7 @@ void gemm_tile(const cpu::GemmTile<T>& t) {
   for (int i = 0; i < kBases; ++i) base[i] = t.a + 3 * i * ai;
   for (int64_t p = t.k; p > 0; --p) {
     V bv[kN];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < kN; ++j) {
       bv[j] = kTail && j == kN - 1 ? V::load(b + j * kLanes, tail) : V::load(b + j * kLanes);
     }
@@ -67,7 +71,7 @@ void gemm_tile(const cpu::GemmTile<T>& t) {
 #pragma GCC unroll 16
     for (int i = 0; i < kM; ++i) {
       const V av(base[i / 3][(i % 3) * ai]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int j = 0; j < kN; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
     }
 #pragma GCC unroll 16
@@ -75,7 +79,7 @@ void gemm_tile(const cpu::GemmTile<T>& t) {
   }
   const V alpha(t.alpha), beta(t.beta);
   V bias[kN];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int j = 0; j < kN; ++j) {
     const bool partial = kTail && j == kN - 1;
     bias[j] = t.bias == nullptr ? V(T(0))
@@ -86,7 +90,7 @@ void gemm_tile(const cpu::GemmTile<T>& t) {
   const bool reads_c = t.beta != T(0);
 #pragma GCC unroll 16
   for (int i = 0; i < kM; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < kN; ++j) {
       const bool partial = kTail && j == kN - 1;
       T* const at = c + j * kLanes;
@@ -105,7 +109,7 @@ template <class T>
 struct GemmTileTable {
   using Shape = GemmShape<T>;
   using Fn = void (*)(const cpu::GemmTile<T>&);
-  Fn fn[Shape::kMr][Shape::kNv][2];  // [m - 1][vectors - 1][tail]
+  Fn fn[Shape::kMr][Shape::kThinNv][2];  // [m - 1][vectors - 1][tail]
 
   template <int kM, int kN>
   constexpr void fill() {
@@ -114,9 +118,9 @@ struct GemmTileTable {
     if constexpr (kN > 1)
       fill<kM, kN - 1>();
     else if constexpr (kM > 1)
-      fill<kM - 1, Shape::kNv>();
+      fill<kM - 1, Shape::columns(kM - 1)>();
   }
-  constexpr GemmTileTable() : fn() { fill<Shape::kMr, Shape::kNv>(); }
+  constexpr GemmTileTable() : fn() { fill<Shape::kMr, Shape::columns(Shape::kMr)>(); }
 };
 
 template <class T>
@@ -129,53 +133,55 @@ void gemm_tile_any(const cpu::GemmTile<T>& t) {
 
 // --- dot ---
 
+// Writes sums [kM][kN], adjacent across vectors, to rows of c.
+template <class T, int kN>
+struct GemmDotRows {
+  using V = Vec<T>;
+  V alpha, beta, bias;
+  bool reads_c;
+  int64_t ldc;
+
+  template <int kRow, int kM>
+  LAMINA_SIMD void store(const V* sums, T* c) const {
+    constexpr int kLanes = V::kLanes;
+    constexpr int kFirst = kRow * kN / kLanes, kLast = ((kRow + 1) * kN - 1) / kLanes;
+    const V sum = lanes_from<kRow * kN % kLanes>(sums[kFirst].r, sums[kLast].r,
+                                                 typename MakeLaneIndices<kLanes>::Type());
+    V r = fma(sum, alpha, bias);
+    if (reads_c) r = fma(V::load(c, kN), beta, r);
+    r.store(c, kN);
+    if constexpr (kRow + 1 < kM) store<kRow + 1, kM>(sums, c + ldc);
+  }
+};
+
 template <class T, int kM, int kN>
 void gemm_dot_tile(const cpu::GemmTile<T>& t, int i0, int j0) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
+  constexpr int kSums = (kM * kN + kLanes - 1) / kLanes * kLanes;
   const T* const a = t.a + i0 * t.ai;
   const T* const b = t.b + j0 * t.bj;
-  V acc[kM][kN];
-#pragma GCC unroll 8
-  for (int i = 0; i < kM; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kN; ++j) acc[i][j] = V(T(0));
-  }
-  int64_t p = 0;
-  for (; p + kLanes <= t.k; p += kLanes) {
+  V acc[kSums];  // [kM][kN], then what fills the last square
+#pragma GCC unroll 32
+  for (int i = 0; i < kSums; ++i) acc[i] = V(T(0));
+  const auto step = [&](int64_t p, auto lanes) __attribute__((always_inline)) {
     V av[kM];
 #pragma GCC unroll 8
-    for (int i = 0; i < kM; ++i) av[i] = V::load(a + i * t.ai + p);
+    for (int i = 0; i < kM; ++i) av[i] = lanes.load(a + i * t.ai + p);
 #pragma GCC unroll 8
     for (int j = 0; j < kN; ++j) {
-      const V bv = V::load(b + j * t.bj + p);
+      const V bv = lanes.load(b + j * t.bj + p);
 #pragma GCC unroll 8
-      for (int i = 0; i < kM; ++i) acc[i][j] = fma(av[i], bv, acc[i][j]);
+      for (int i = 0; i < kM; ++i) acc[i * kN + j] = fma(av[i], bv, acc[i * kN + j]);
     }
-  }
-  if (p < t.k) {
-    const int tail = static_cast<int>(t.k - p);
-    V av[kM];
+  };
+  for_vectors<T>(t.k, step);
 #pragma GCC unroll 8
-    for (int i = 0; i < kM; ++i) av[i] = V::load(a + i * t.ai + p, tail);
-#pragma GCC unroll 8
-    for (int j = 0; j < kN; ++j) {
-      const V bv = V::load(b + j * t.bj + p, tail);
-#pragma GCC unroll 8
-      for (int i = 0; i < kM; ++i) acc[i][j] = fma(av[i], bv, acc[i][j]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < kM; ++i) {
-    T* const c = t.c + (i0 + i) * t.ldc + j0;
-#pragma GCC unroll 8
-    for (int j = 0; j < kN; ++j) {
-      T r = t.alpha * reduce_add(acc[i][j]);
-      if (t.bias != nullptr) r += t.bias[j0 + j];
-      if (t.beta != T(0)) r += t.beta * c[j];
-      c[j] = r;
-    }
-  }
+  for (int i = 0; i < kSums; i += kLanes) acc[i / kLanes] = sums_of_rows<T>(acc + i);
+  const GemmDotRows<T, kN> rows{V(t.alpha), V(t.beta),
+                                t.bias == nullptr ? V(T(0)) : V::load(t.bias + j0, kN),
+                                t.beta != T(0), t.ldc};
+  rows.template store<0, kM>(acc, t.c + i0 * t.ldc + j0);
 }
 
 template <class T>
@@ -262,8 +268,10 @@ constexpr cpu::GemmMicro<T> make_gemm() {
   cpu::GemmMicro<T> g{};
   g.mr = Shape::kMr;
   g.nr = Shape::kNr;
+  g.thin_rows = Shape::kThinRows;
+  g.thin_nr = Shape::kThinNv * Shape::kLanes;
   g.a_width = Shape::kAWidth;
-  g.dot_m = 2 * Shape::kDotM;
+  g.dot_m = Shape::kWideFile ? 64 : 32;
   // A panel of a (a_width x kc, 24 KiB at most) stays in L1, a block of b (kc x nc) in L2.
   g.kc = 384 / kScale;
   g.mc = 10 * Shape::kMr;

@@ -65,6 +65,7 @@ struct GemmTile {
 template <class T>
 struct GemmMicro {
   int mr, nr;      // largest m and n of `tile`
+  int thin_rows, thin_nr;  // up to so many rows, so many columns
   int a_width;     // elements from one k to the next in a packed panel of a; at least mr
   int dot_m;       // rows up to which `dot` beats transposing panels of b
   int mc, kc, nc;  // cache blocks: a tile of c for one task, and the depth of a panel

@@ -25,6 +25,13 @@ LAMINA_SIMD void exchange_squares(R& a, R& b, LaneIndices<kIndex...>) {
   b = high;
 }
 
+// A whole vector from lane kFrom of the pair a, b on; the lanes behind the pair are anything.
+template <int kFrom, class R, int... kIndex>
+LAMINA_SIMD R lanes_from(R a, R b, LaneIndices<kIndex...>) {
+  constexpr int kLanes = sizeof...(kIndex);
+  return __builtin_shufflevector(a, b, (kFrom + kIndex < 2 * kLanes ? kFrom + kIndex : kIndex)...);
+}
+
 template <class T, int kSide = Vec<T>::kLanes / 2>
 LAMINA_SIMD void transpose(Vec<T>* rows) {
   constexpr int kLanes = Vec<T>::kLanes;
@@ -36,6 +43,23 @@ LAMINA_SIMD void transpose(Vec<T>* rows) {
     }
   }
   if constexpr (kSide > 1) transpose<T, kSide / 2>(rows);
+}
+
+// Lane i: the sum of the lanes of rows[i], each in the order of reduce_add, for a quarter of its
+// work. Overwrites the rows.
+template <class T, int kSide = Vec<T>::kLanes / 2>
+LAMINA_SIMD Vec<T> sums_of_rows(Vec<T>* rows) {
+  constexpr int kLanes = Vec<T>::kLanes;
+#pragma GCC unroll 16
+  for (int i = 0; i < kSide; ++i) {
+    exchange_squares<kSide>(rows[i].r, rows[i + kSide].r,
+                            typename MakeLaneIndices<kLanes>::Type());
+    rows[i] += rows[i + kSide];
+  }
+  if constexpr (kSide > 1)
+    return sums_of_rows<T, kSide / 2>(rows);
+  else
+    return rows[0];
 }
 
 }  // namespace
