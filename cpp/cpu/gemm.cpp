@@ -95,7 +95,7 @@ Plan plan_of(const Problem<T>& p, const GemmMicro<T>& micro) {
   plan.kc = std::max<int64_t>(1, ceil_div(p.k, k_blocks));
   plan.splits = 1;
   const bool spills = p.k * p.n * static_cast<int64_t>(sizeof(T)) > kCacheBytes;
-  if (p.ap == 1 && p.bp == 1 && (p.m <= micro.dot_m || p.n <= 4)) {
+  if (p.ap == 1 && p.bp == 1 && (p.bj != 1 || p.n == 1) && (p.m <= micro.dot_m || p.n <= 4)) {
     plan.form = Form::Dot;
   } else if (p.n >= 4 * micro.nr && p.k >= 64 &&
              (p.bj != 1 ? p.m > 4 * micro.mr : p.m > 16 * micro.mr && spills)) {
