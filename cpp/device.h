@@ -34,10 +34,11 @@ enum class Activation : uint8_t { None, Relu, Tanh, Sigmoid, Gelu };
 
 // c = act(alpha * a b + beta * c + bias), batched over the leading dimension.
 struct GemmArgs {
-  TensorRef c;     // [B, M, N], last dimension contiguous, not overlapping a or b
-  TensorRef a;     // [B, M, K]; a batch stride of 0 broadcasts; a transpose is a pair of strides
-  TensorRef b;     // [B, K, N]
-  TensorRef bias;  // [N] contiguous, or undefined
+  TensorRef c;       // [B, M, N], last dimension contiguous, not overlapping a or b
+  TensorRef a;       // [B, M, K]; a batch stride of 0 broadcasts; a transpose is a pair of strides
+  TensorRef b;       // [B, K, N]
+  TensorRef bias;    // [N] contiguous, or undefined
+  TensorRef a_sums;  // [M] contiguous, or undefined: receives the sums of a's rows; B is 1 then
   double alpha = 1;
   double beta = 0;  // 0 means that c is never read, NaN or not
   Activation act = Activation::None;

@@ -173,6 +173,13 @@ void gemm(Ctx& ctx, const GemmArgs& args) {
   const TensorRef& a = args.a;
   const TensorRef& b = args.b;
   const TensorRef& c = args.c;
+  if (args.a_sums.defined()) {
+    TensorRef sums = args.a_sums;
+    const int64_t sizes[] = {1, a.sizes[1], 1}, strides[] = {0, args.a_sums.strides[0], 0};
+    sums.sizes = sizes;
+    sums.strides = strides;
+    reduce(ctx, ReduceOp::Sum, sums, a);
+  }
   if (c.numel() == 0) return;
   dispatch_floating(call.op(), c.dtype, [&]<class T>() {
     Matrices<T> p{};

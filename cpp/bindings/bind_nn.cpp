@@ -1,5 +1,8 @@
 // Products, layers and losses.
 
+#include <algorithm>
+#include <iterator>
+
 #include "bindings/args.h"
 #include "bindings/bind.h"
 #include "ops/ops.h"
@@ -19,6 +22,16 @@ ops::Reduction reduction(const char* op, Args& a, int i) {
   return ops::Reduction::None;
 }
 
+Activation activation(const char* op, Args& a, int i) {
+  constexpr std::string_view kNames[] = {"none", "relu", "tanh", "sigmoid", "gelu"};
+  const std::string_view name = a.text(i);
+  const auto* const found = std::find(std::begin(kNames), std::end(kNames), name);
+  check<ValueError>(found != std::end(kNames), op,
+                    ": activation must be 'none', 'relu', 'tanh', 'sigmoid' or 'gelu', got '", name,
+                    "'");
+  return static_cast<Activation>(found - std::begin(kNames));
+}
+
 constexpr Def kDefs[] = {
     def(
         "matmul(Tensor input, Tensor other)", kBoth | kProduct,
@@ -35,6 +48,14 @@ constexpr Def kDefs[] = {
         "linear(Tensor input, Tensor weight, Tensor? bias=None)", kFunction | kProduct,
         [](Args& a) { return ops::linear(a.tensor(0), a.tensor(1), a.tensor(2)); },
         "input @ weight.T + bias."),
+    def(
+        "linear_act(Tensor input, Tensor weight, Tensor? bias, str activation)",
+        kFunction | kProduct,
+        [](Args& a) {
+          return ops::linear(a.tensor(0), a.tensor(1), a.tensor(2), activation("linear_act", a, 3));
+        },
+        "A linear layer and its activation ('none', 'relu', 'tanh', 'sigmoid' or 'gelu') as one "
+        "op."),
     def(
         "dropout(Tensor input, float p=0.5, bool training=True)", kFunction,
         [](Args& a) { return ops::dropout(a.tensor(0), a.real(1), a.flag(2)); },

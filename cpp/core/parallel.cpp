@@ -66,8 +66,8 @@ struct Region {
   const detail::RangeFn fn;
   const FpState fp = fp_state();
 
-  // The exception of the lowest block that threw. Every block below a failed one runs, so the lowest
-  // is the same on any thread count.
+  // The exception of the lowest block that threw. Every block below a failed one runs, so the
+  // lowest is the same on any thread count.
   std::atomic<int64_t> failed_block{INT64_MAX};
   std::mutex error_mutex;
   std::exception_ptr error;
@@ -96,15 +96,15 @@ constexpr size_t kStackBytes = size_t{8} << 20;
 
 enum Signal : uint32_t { kIdle, kSignalled, kParked };
 
-// Who takes part in a region has a share of its blocks, the same one whenever regions are cut alike:
-// what a thread wrote or read last time is still in its own cache. Its owner takes blocks from the
-// front, others, once they have none of their own left, from the back.
+// Who takes part in a region has a share of its blocks, the same one whenever regions are cut
+// alike: what a thread wrote or read last time is still in its own cache. Its owner takes blocks
+// from the front, others, once they have none of their own left, from the back.
 struct Share {
   static constexpr int kBits = 28;
   static constexpr int64_t kMaxBlocks = int64_t{1} << kBits;
 
-  int helpers;           // of the region; a participant above them has no part in it
-  uint32_t next, end;    // blocks not yet taken
+  int helpers;         // of the region; a participant above them has no part in it
+  uint32_t next, end;  // blocks not yet taken
 
   explicit Share(uint64_t word)
       : helpers(static_cast<int>(word >> (2 * kBits))),

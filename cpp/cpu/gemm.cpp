@@ -36,6 +36,7 @@ struct Problem {
   const T* bias;
   T alpha, beta;
   Activation act;
+  T* a_sums;
 };
 
 template <class T>
@@ -43,7 +44,7 @@ Problem<T> problem_of(const GemmArgs& g) {
   Problem<T> p{g.c.sizes[0],   g.c.sizes[1],   g.c.sizes[2],   g.a.sizes[2],   g.a.as<T>(),
                g.a.strides[0], g.a.strides[1], g.a.strides[2], g.b.as<T>(),    g.b.strides[0],
                g.b.strides[1], g.b.strides[2], g.c.as<T>(),    g.c.strides[0], g.c.strides[1],
-               g.bias.as<T>(), T(g.alpha),     T(g.beta),      g.act};
+               g.bias.as<T>(), T(g.alpha),     T(g.beta),      g.act,          g.a_sums.as<T>()};
   // One matrix against a batch that is a single tall matrix.
   if (p.batch > 1 && p.bb == 0 && p.ab == p.m * p.ai && p.cb == p.m * p.ldc) {
     p.m *= p.batch;
@@ -53,7 +54,8 @@ Problem<T> problem_of(const GemmArgs& g) {
   if (p.k == 1) p.ap = p.bp = 1;
   if (p.n == 1) p.bj = 1;
   // a^T x, and every row of c is one element: the transposed product reads a along its rows.
-  if (p.n == 1 && p.m > 1 && p.ldc == 1 && p.ai == 1 && p.ap != 1 && p.bias == nullptr) {
+  if (p.n == 1 && p.m > 1 && p.ldc == 1 && p.ai == 1 && p.ap != 1 && p.bias == nullptr &&
+      p.a_sums == nullptr) {
     std::swap(p.a, p.b);
     std::swap(p.ab, p.bb);
     p.ap = std::exchange(p.bp, p.ap);
@@ -104,8 +106,8 @@ Plan plan_of(const Problem<T>& p, const GemmMicro<T>& micro) {
     const int64_t want = std::clamp<int64_t>(static_cast<int64_t>(work / kTaskWork), 1, 16);
     const int64_t panels_n = ceil_div(p.n, micro.nr);
     plan.tiles_m = ceil_div(p.m, micro.mc);
-    plan.tiles_n = std::max(ceil_div(p.n, micro.nc),
-                            std::min(panels_n, ceil_div(want, plan.tiles_m)));
+    plan.tiles_n =
+        std::max(ceil_div(p.n, micro.nc), std::min(panels_n, ceil_div(want, plan.tiles_m)));
     plan.mc = ceil_div(p.m, plan.tiles_m);
     plan.nc = ceil_div(panels_n, plan.tiles_n) * micro.nr;
     plan.tiles_n = ceil_div(p.n, plan.nc);
@@ -147,6 +149,41 @@ void activate(Activation act, T* c, int64_t ldc, int64_t rows, int64_t n) {
   for (int64_t i = 0; i < rows; ++i, c += ldc) f(n, c, c, T(0), T(0));
 }
 
+// Sums of rows [i0, i0 + rows) of a over k, while the products that they are part of have them in
+// cache. Where the rows are columns of a matrix (the bias gradient of a layer), blocks of them add
+// up first: the error grows with the number of blocks and the length of one, not with k.
+template <class T>
+void sum_rows(const Problem<T>& p, int64_t i0, int64_t rows) {
+  constexpr int64_t kBlock = 128, kWidth = 512;
+  const ReduceMicro<T>& reduce = micro().of<T>().reduce;
+  const T* const a = p.a + i0 * p.ai;
+  T* const sums = p.a_sums + i0;
+  if (p.ai != 1) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const T* const row = a + i * p.ai;
+      if (p.ap == 1) {
+        sums[i] = reduce.sum(p.k, row);
+        continue;
+      }
+      double sum = 0;
+      for (int64_t q = 0; q < p.k; ++q) sum += static_cast<double>(row[q * p.ap]);
+      sums[i] = T(sum);
+    }
+    return;
+  }
+  T block[kWidth];
+  for (int64_t i = 0; i < rows; i += kWidth) {
+    const int64_t width = std::min(kWidth, rows - i);
+    std::fill_n(sums + i, width, T(0));
+    for (int64_t q = 0; q < p.k; q += kBlock) {
+      std::fill_n(block, width, T(0));
+      for (int64_t r = q; r < std::min(q + kBlock, p.k); ++r)
+        reduce.add(width, block, a + r * p.ap + i);
+      reduce.add(width, sums + i, block);
+    }
+  }
+}
+
 // Rows of `count` in panels of equal height (but for the last), none above mr.
 int64_t panel_height(int64_t count, int mr) { return ceil_div(count, ceil_div(count, mr)); }
 
@@ -182,7 +219,8 @@ void compute_tile(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& mic
   } else {
     // With few steps of k writing c sets the pace: a few rows at a time, each from end to end.
     const bool by_rows = !plan.pack_b && p.k <= kShallow;
-    const int64_t height = panel_height(box.rows, by_rows ? std::min(kShallowRows, micro.mr) : micro.mr);
+    const int64_t height =
+        panel_height(box.rows, by_rows ? std::min(kShallowRows, micro.mr) : micro.mr);
     const int64_t width = plan.pack_b || box.rows > micro.thin_rows ? micro.nr : micro.thin_nr;
     int64_t at = 0;
     do {
@@ -255,6 +293,7 @@ void run_tiles(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& micro)
         q.c += item * p.cb;
       }
       compute_tile(q, plan, micro, box, panel.data());
+      if (p.a_sums != nullptr && box.j0 == 0 && box.p0 == 0) sum_rows(p, box.i0, box.rows);
     }
   });
   if (plan.splits == 1) return;
@@ -328,6 +367,7 @@ void run_packed(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& micro
         }
       }
       if (last) activate(p.act, p.c + i0 * p.ldc + j0, p.ldc, rows, cols);
+      if (last && p.a_sums != nullptr && tile_j == 0) sum_rows(p, i0, rows);
     });
   }
 }
@@ -335,7 +375,11 @@ void run_packed(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& micro
 template <class T>
 void run(const GemmArgs& args) {
   const Problem<T> p = problem_of<T>(args);
-  if (p.batch == 0 || p.m == 0 || p.n == 0) return;
+  if (p.batch == 0 || p.m == 0) return;
+  if (p.n == 0) {
+    if (p.a_sums != nullptr) sum_rows(p, 0, p.m);
+    return;
+  }
   const GemmMicro<T>& g = micro().of<T>().gemm;
   const Plan plan = plan_of(p, g);
   if (plan.form != Form::Packed) return run_tiles(p, plan, g);

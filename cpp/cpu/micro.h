@@ -64,11 +64,11 @@ struct GemmTile {
 
 template <class T>
 struct GemmMicro {
-  int mr, nr;      // largest m and n of `tile`
+  int mr, nr;              // largest m and n of `tile`
   int thin_rows, thin_nr;  // up to so many rows, so many columns
-  int a_width;     // elements from one k to the next in a packed panel of a; at least mr
-  int dot_m;       // rows up to which `dot` beats transposing panels of b
-  int mc, kc, nc;  // cache blocks: a tile of c for one task, and the depth of a panel
+  int a_width;             // elements from one k to the next in a packed panel of a; at least mr
+  int dot_m;               // rows up to which `dot` beats transposing panels of b
+  int mc, kc, nc;          // cache blocks: a tile of c for one task, and the depth of a panel
   // bj == 1 and any other strides. A packed panel is ai == 1, ap == a_width, or bp == nr.
   void (*tile)(const GemmTile<T>&);
   // ap == bp == 1 and any m and n: lanes run along k.

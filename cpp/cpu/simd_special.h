@@ -119,10 +119,10 @@ LAMINA_SIMD Vec<T> normal_cdf(Vec<T> x) {
   return select(a < Vec<T>(0.8), normal_cdf_center(x), far);
 }
 
-// Phi(x) to 2^-23.1, for max(-kNormalCdfZero, x): (1/2 + x P(x^2) / Q(x^2)) with both terms over one
-// denominator, so that what cancels in the negative tail is as exact as a sum can be. P and Q are
-// polynomials in x^2 - 6.75: where the sum cancels their first coefficients carry the weight. Fitted
-// for the largest error, then improved by hand of neighbouring floats. Needs fma.
+// Phi(x) to 2^-23.1, for max(-kNormalCdfZero, x): (1/2 + x P(x^2) / Q(x^2)) with both terms over
+// one denominator, so that what cancels in the negative tail is as exact as a sum can be. P and Q
+// are polynomials in x^2 - 6.75: where the sum cancels their first coefficients carry the weight.
+// Fitted for the largest error, then improved by hand of neighbouring floats. Needs fma.
 constexpr float kNormalCdfZero = 5.45f, kNormalCdfOne = 5.4f;  // where it rounds to 0 and to 1
 LAMINA_SIMD VecF normal_cdf_rational(VecF x) {
   const VecF y = min(VecF(kNormalCdfOne), x);
@@ -134,8 +134,8 @@ LAMINA_SIMD VecF normal_cdf_rational(VecF x) {
   return max(VecF(0), fma(y, p, half_q)) / (half_q + half_q);
 }
 
-// x Phi(x); the limit, -0, at -infinity. Float, with fma: |error| <= 4 ulp(y) + 2^-23 |x|. Otherwise
-// the tail keeps its digits: erfcx times an exponential.
+// x Phi(x); the limit, -0, at -infinity. Float, with fma: |error| <= 4 ulp(y) + 2^-23 |x|.
+// Otherwise the tail keeps its digits: erfcx times an exponential.
 template <class T>
 LAMINA_SIMD Vec<T> gelu(Vec<T> x) {
   using V = Vec<T>;

@@ -52,8 +52,7 @@ LAMINA_SIMD Vec<T> sums_of_rows(Vec<T>* rows) {
   constexpr int kLanes = Vec<T>::kLanes;
 #pragma GCC unroll 16
   for (int i = 0; i < kSide; ++i) {
-    exchange_squares<kSide>(rows[i].r, rows[i + kSide].r,
-                            typename MakeLaneIndices<kLanes>::Type());
+    exchange_squares<kSide>(rows[i].r, rows[i + kSide].r, typename MakeLaneIndices<kLanes>::Type());
     rows[i] += rows[i + kSide];
   }
   if constexpr (kSide > 1)

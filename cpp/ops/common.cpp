@@ -13,6 +13,14 @@ void check_floating(const char* op, const char* what, const Tensor& x) {
                    x.dtype(), line(what, x));
 }
 
+void check_operands(const char* op, const Tensor& a, const Tensor& b) {
+  check_floating(op, "first", a);
+  check<TypeError>(a.dtype() == b.dtype(), op, ": both operands must have one dtype, got ",
+                   a.dtype(), " and ", b.dtype());
+  check<ValueError>(a.device() == b.device(), op, ": tensors on two devices", line("first", a),
+                    line("second", b));
+}
+
 DType row_dtype(const RowInfo& row, DType operand) {
   check<TypeError>(row.rule != Rule::Number || operand != DType::Bool, row.name,
                    ": not defined for bool; convert it first, or use logical ops");

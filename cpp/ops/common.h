@@ -22,6 +22,13 @@ void check_floating(const char* op, const char* what, const Tensor& x);
 DType row_dtype(const RowInfo& row, DType operand);
 void check_integer_power(BinaryOp op, DType dtype, const Tensor& exponent);
 
+// Of a product: floating, of one dtype, on one device.
+void check_operands(const char* op, const Tensor& a, const Tensor& b);
+
+// What a row's derivative makes of the gradient g, given what the row saves: fused by the device
+// or, when a graph of it is being recorded, as an expression of ops.
+Tensor unary_backward(UnaryOp op, const Tensor& g, const Tensor& saved, Params params = {});
+
 // The history of a tensor whose every element was overwritten by constants: it had a gradient, so
 // it keeps one, which is zero. Undefined when nothing is recorded.
 Tensor overwritten(const char* op, const Tensor& self);

@@ -5,14 +5,6 @@
 namespace lamina::ops {
 namespace {
 
-void check_operands(const char* op, const Tensor& a, const Tensor& b) {
-  check_floating(op, "first", a);
-  check<TypeError>(a.dtype() == b.dtype(), op, ": both operands must have one dtype, got ",
-                   a.dtype(), " and ", b.dtype());
-  check<ValueError>(a.device() == b.device(), op, ": tensors on two devices", line("first", a),
-                    line("second", b));
-}
-
 // A matrix as a batch of one, for a call's length.
 struct Batch {
   explicit Batch(const Tensor& t) : sizes(t.sizes()), strides(t.strides()), tensor(t) {
@@ -26,12 +18,11 @@ struct Batch {
   const Tensor& tensor;
 };
 
-void gemm(const char* op, const Tensor& c, const Tensor& a, const Tensor& b,
-          const Tensor& bias = {}) {
+void gemm(const char* op, const Tensor& c, const Tensor& a, const Tensor& b) {
   const Batch cb(c), ab(a), bb(b);
-  GemmArgs args{cb.ref(), ab.ref(), bb.ref(), {}};
-  if (bias.defined()) args.bias = bias.ref();
-  call<&DeviceApi::gemm>(c.device(), op, args);
+  call<&DeviceApi::gemm>(
+      c.device(), op,
+      GemmArgs{.c = cb.ref(), .a = ab.ref(), .b = bb.ref(), .bias = {}, .a_sums = {}});
 }
 
 }  // namespace
@@ -113,50 +104,6 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   sizes.push_back(a.size(a.rank() - 2));
   sizes.push_back(b.size(b.rank() - 1));
   return view(bmm(flat(a), flat(b)), sizes);
-}
-
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_operands("linear", x, weight);
-  check<ValueError>(weight.rank() == 2, "linear: the weight must be a matrix",
-                    line("weight", weight));
-  check<ValueError>(x.rank() >= 1, "linear: the input must have at least one dimension",
-                    line("input", x));
-  const int64_t in = weight.size(1);
-  const int64_t out = weight.size(0);
-  check<ValueError>(x.sizes().back() == in, "linear: input has ", x.sizes().back(),
-                    " features but weight expects ", in, line("input", x), line("weight", weight));
-  if (bias.defined()) {
-    check<ValueError>(bias.rank() == 1 && bias.size(0) == out, "linear: weight gives ", out,
-                      " features but bias has sizes ", bias.sizes(), line("weight", weight),
-                      line("bias", bias));
-    check_operands("linear", x, bias);
-  }
-  int64_t rows = 1;
-  for (int i = 0; i < x.rank() - 1; ++i) rows *= x.size(i);
-  Dims sizes = x.sizes();
-  sizes[x.rank() - 1] = out;
-  const auto matrix = [rows](const Tensor& t_, int64_t columns) {
-    return t_.rank() == 2 ? t_ : reshape(t_, Dims{rows, columns});
-  };
-  Tensor y = empty(sizes, x.dtype(), x.device());
-  {
-    const GradMode off(false);
-    const Tensor y2 = alias(y, {rows, out}, {out, 1}, 0);
-    gemm("linear", y2, matrix(x, in), t(weight),
-         bias.defined() && !bias.contiguous() ? clone(bias) : bias);
-  }
-  if (recording(x, weight, bias))
-    record("linear", {y}, {x, weight, bias},
-           [x = requires_grad(weight) ? Saved::input(x) : Saved(),
-            weight = requires_grad(x) ? Saved::input(weight) : Saved(), sizes = x.sizes(), in, out,
-            matrix](Backward& b) {
-             const Tensor g = matrix(b.grad(), out);
-             if (b.needs(0)) b.set(0, reshape(mm(g, b(weight)), sizes));
-             if (b.needs(1)) b.set(1, mm(t(g), matrix(b(x), in)));
-             const int64_t dim = 0;
-             if (b.needs(2)) b.set(2, sum(g, std::span(&dim, 1)));
-           });
-  return y;
 }
 
 }  // namespace lamina::ops

@@ -145,7 +145,10 @@ Tensor nonzero(const Tensor& x);  // [count, rank] int64
 Tensor matmul(const Tensor& a, const Tensor& b);  // NumPy's rules: 1-d, 2-d, batched, broadcasting
 Tensor mm(const Tensor& a, const Tensor& b);
 Tensor bmm(const Tensor& a, const Tensor& b);
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});  // x W^T + b
+
+// -- the fully connected layer (linear.cpp): act(x W^T + b)
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Activation act = Activation::None);
 
 // -- layers and losses (softmax.cpp, loss.cpp, norm.cpp)
 // -------------------------------------------

@@ -23,8 +23,8 @@ constexpr BinaryDerivative kBinaryDerivative[][2] = {
 #undef LAMINA_ROW
 };
 
-// Gradient with respect to the input, either fused by the device or, when a graph of it is being
-// recorded, as an expression of ops.
+}  // namespace
+
 Tensor unary_backward(UnaryOp op, const Tensor& g, const Tensor& saved, Params p) {
   if (grad_enabled()) {
     const Expr out = kUnaryDerivative[static_cast<int>(op)](g, saved, Expr(p.a), Expr(p.b));
@@ -34,8 +34,6 @@ Tensor unary_backward(UnaryOp op, const Tensor& g, const Tensor& saved, Params p
   call<&DeviceApi::unary_backward>(g.device(), info(op).name, op, dx, g, saved, p);
   return dx;
 }
-
-}  // namespace
 
 Tensor unary(UnaryOp op, const Tensor& x, Params p) {
   const RowInfo& row = info(op);
