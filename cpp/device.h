@@ -30,7 +30,13 @@ struct Params {
 };
 
 enum class ReduceOp : uint8_t { Sum, Prod, Max, Min, Any, All };
+// What a contraction or a norm may apply to its result, and the row that it is; None has none.
 enum class Activation : uint8_t { None, Relu, Tanh, Sigmoid, Gelu };
+constexpr UnaryOp row_of(Activation act) {
+  constexpr UnaryOp kRow[] = {UnaryOp::relu, UnaryOp::relu, UnaryOp::tanh, UnaryOp::sigmoid,
+                              UnaryOp::gelu};
+  return kRow[static_cast<int>(act)];
+}
 
 // c = act(alpha * a b + beta * c + bias), batched over the leading dimension.
 struct GemmArgs {
@@ -54,15 +60,18 @@ struct BatchNormArgs {
   double momentum = 0.1;
   double eps = 1e-5;
   bool training = true;  // false: mean and invstd are given
+  Activation act = Activation::None;
 };
 
 struct BatchNormBackwardArgs {
   TensorRef x, dy;           // [N, C, S]
   TensorRef weight;          // [C] or undefined
   TensorRef mean, invstd;    // [C]
-  TensorRef dx;              // [N, C, S] or undefined when not needed
+  TensorRef dx;              // [N, C, S] or undefined when not needed; needed by an activation
   TensorRef dweight, dbias;  // [C] or undefined
   bool training = true;
+  Activation act = Activation::None;
+  TensorRef bias;  // [C] or undefined; read by an activation
 };
 
 // Softmax over the middle dimension of x [outer, n, inner] (rows).

@@ -15,6 +15,7 @@ void bind_reduce();
 void bind_shape();
 void bind_convert();
 void bind_nn();
+void bind_layers();
 void bind_optim();
 void bind_info();
 // Makes Tensor and the functions from everything that was bound.

@@ -71,6 +71,16 @@ constexpr Def kDefs[] = {
         "Each channel (dimension 1) with mean 0 and variance 1, by the batch's statistics in "
         "training and the running ones otherwise, then scaled and shifted."),
     def(
+        "batch_norm_act(Tensor input, Tensor? running_mean, Tensor? running_var, Tensor? weight, "
+        "Tensor? bias, bool training, float momentum, float eps, str activation)",
+        kFunction,
+        [](Args& a) {
+          return ops::batch_norm(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4),
+                                 a.flag(5), a.real(6), a.real(7),
+                                 activation("batch_norm_act", a, 8));
+        },
+        "Batch norm and an activation ('none', 'relu', 'tanh', 'sigmoid' or 'gelu') as one op."),
+    def(
         "cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
         "str reduction='mean', float label_smoothing=0.0)",
         kFunction,

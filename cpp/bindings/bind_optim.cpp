@@ -1,5 +1,8 @@
 // Optimizer steps: one call for a group of parameters.
 
+#include <algorithm>
+#include <memory>
+
 #include "bindings/args.h"
 #include "bindings/bind.h"
 #include "ops/ops.h"
@@ -8,62 +11,124 @@ namespace lamina::bindings {
 
 namespace {
 
-// The lists at `state` and after it are aligned with the parameters; None is an empty list.
-ops::OptimizerStep step(const char* op, Args& a, int states) {
-  ops::OptimizerStep s{};
-  s.params = a.tensors(0);
-  for (int i = 0; i < states; ++i) {
-    s.state[i] = a.tensors(1 + i);
-    check<ValueError>(!a.has(1 + i) || s.state[i].size() == s.params.size(), op, ": ",
-                      s.params.size(), " parameters but ", s.state[i].size(),
-                      " tensors of state in list ", i + 1);
+// What an optimizer keeps for one group of parameters, converted once: every list is as long as
+// `params`, or empty where the method has none.
+struct Group {
+  std::vector<Tensor> params, state[3];
+  Tensor steps;
+  int64_t elements = 0;
+};
+constexpr const char* kGroup = "lamina.optimizer_group";
+
+PyObject* make_group(Args& a) {
+  auto group = std::make_unique<Group>();
+  const auto list = [&](int i) { return std::vector(a.tensors(i).begin(), a.tensors(i).end()); };
+  group->params = list(0);
+  for (int i = 0; i < 3; ++i) {
+    group->state[i] = list(1 + i);
+    check<ValueError>(!a.has(1 + i) || group->state[i].size() == group->params.size(),
+                      "optimizer_group: ", group->params.size(), " parameters but ",
+                      group->state[i].size(), " tensors of state in list ", i + 1);
   }
-  s.steps = a.tensor(1 + states);
-  return s;
+  group->steps = a.tensor(4);
+  for (const Tensor& t : group->params) group->elements += t.numel();
+  PyObject* const capsule = PyCapsule_New(group.get(), kGroup, [](PyObject* o) {
+    delete static_cast<Group*>(PyCapsule_GetPointer(o, kGroup));
+  });
+  if (capsule) group.release();
+  return capsule;
+}
+
+// The step over the group at argument 0, without the GIL where that is worth it.
+template <class Arguments>
+PyObject* step(const char* op, void (*run)(const ops::OptimizerStep&, const Arguments&), Args& a,
+               const Arguments& arguments) {
+  check<TypeError>(PyCapsule_IsValid(a.object(0), kGroup), op,
+                   ": argument 'group' must be what optimizer_group made");
+  const Group& group = *static_cast<Group*>(PyCapsule_GetPointer(a.object(0), kGroup));
+  ops::OptimizerStep s{};
+  s.params = group.params;
+  for (int i = 0; i < 3; ++i) s.state[i] = group.state[i];
+  s.steps = group.steps;
+  {
+    const MaybeRelease gil(group.elements);
+    run(s, arguments);
+  }
+  Py_RETURN_NONE;
+}
+
+// Whether two lists or tuples, or the values of a dict and a tuple, are the same objects.
+bool same_objects(PyObject* found, PyObject* wanted) {
+  check<TypeError>(PyTuple_Check(wanted), "same_objects: 'wanted' must be a tuple");
+  const Py_ssize_t n = PyTuple_GET_SIZE(wanted);
+  if (PyDict_Check(found)) {
+    if (PyDict_GET_SIZE(found) != n) return false;
+    PyObject *key, *value;
+    Py_ssize_t i = 0;
+    for (Py_ssize_t at = 0; PyDict_Next(found, &at, &key, &value);)
+      if (value != PyTuple_GET_ITEM(wanted, i++)) return false;
+    return true;
+  }
+  check<TypeError>(PyList_Check(found) || PyTuple_Check(found),
+                   "same_objects: 'found' must be a dict, a list or a tuple");
+  if (PySequence_Fast_GET_SIZE(found) != n) return false;
+  PyObject** const items = PySequence_Fast_ITEMS(found);
+  return std::equal(items, items + n, &PyTuple_GET_ITEM(wanted, 0));
 }
 
 constexpr Def kDefs[] = {
     def(
-        "sgd_step(Tensor[] params, Tensor[]? momentum_buffers, Tensor steps, float lr, "
-        "float momentum, float dampening, float weight_decay, bool nesterov, bool maximize) -> "
-        "None",
-        kFunction | kHeavy,
+        "optimizer_group(Tensor[] params, Tensor[]? state1, Tensor[]? state2, Tensor[]? state3, "
+        "Tensor steps) -> object",
+        kFunction, [](Args& a) { return make_group(a); },
+        "What the steps below take: parameters, their state (SGD: momentum; Adam: averages of g "
+        "and g^2, the largest of the latter; RMSprop: average of g^2, momentum, average of g) and "
+        "the number of steps that each has been through."),
+    def(
+        "same_objects(object found, object wanted) -> bool", kFunction,
+        [](Args& a) { return to_python(same_objects(a.object(0), a.object(1))); },
+        "Whether a list, a tuple or a dict's values are the very objects in the tuple `wanted`."),
+    def(
+        "sgd_step(object group, float lr, float momentum, float dampening, float weight_decay, "
+        "bool nesterov, bool maximize) -> None",
+        kFunction,
         [](Args& a) {
-          ops::sgd_step(step("sgd_step", a, 1), {.lr = a.real(3),
-                                                 .momentum = a.real(4),
-                                                 .dampening = a.real(5),
-                                                 .weight_decay = a.real(6),
-                                                 .nesterov = a.flag(7),
-                                                 .maximize = a.flag(8)});
+          return step("sgd_step", ops::sgd_step, a,
+                      SgdArgs{.lr = a.real(1),
+                              .momentum = a.real(2),
+                              .dampening = a.real(3),
+                              .weight_decay = a.real(4),
+                              .nesterov = a.flag(5),
+                              .maximize = a.flag(6)});
         },
         "One step of SGD; parameters without gradient are skipped."),
     def(
-        "adam_step(Tensor[] params, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, "
-        "Tensor[]? max_exp_avg_sqs, Tensor steps, float lr, float beta1, float beta2, float eps, "
+        "adam_step(object group, float lr, float beta1, float beta2, float eps, "
         "float weight_decay, bool decoupled, bool maximize) -> None",
-        kFunction | kHeavy,
+        kFunction,
         [](Args& a) {
-          ops::adam_step(step("adam_step", a, 3), {.lr = a.real(5),
-                                                   .beta1 = a.real(6),
-                                                   .beta2 = a.real(7),
-                                                   .eps = a.real(8),
-                                                   .weight_decay = a.real(9),
-                                                   .decoupled = a.flag(10),
-                                                   .maximize = a.flag(11)});
+          return step("adam_step", ops::adam_step, a,
+                      AdamArgs{.lr = a.real(1),
+                               .beta1 = a.real(2),
+                               .beta2 = a.real(3),
+                               .eps = a.real(4),
+                               .weight_decay = a.real(5),
+                               .decoupled = a.flag(6),
+                               .maximize = a.flag(7)});
         },
         "One step of Adam, or of AdamW if `decoupled`; parameters without gradient are skipped."),
     def(
-        "rmsprop_step(Tensor[] params, Tensor[] square_avgs, Tensor[]? momentum_buffers, "
-        "Tensor[]? grad_avgs, Tensor steps, float lr, float alpha, float eps, float weight_decay, "
+        "rmsprop_step(object group, float lr, float alpha, float eps, float weight_decay, "
         "float momentum, bool maximize) -> None",
-        kFunction | kHeavy,
+        kFunction,
         [](Args& a) {
-          ops::rmsprop_step(step("rmsprop_step", a, 3), {.lr = a.real(5),
-                                                         .alpha = a.real(6),
-                                                         .eps = a.real(7),
-                                                         .weight_decay = a.real(8),
-                                                         .momentum = a.real(9),
-                                                         .maximize = a.flag(10)});
+          return step("rmsprop_step", ops::rmsprop_step, a,
+                      RmspropArgs{.lr = a.real(1),
+                                  .alpha = a.real(2),
+                                  .eps = a.real(3),
+                                  .weight_decay = a.real(4),
+                                  .momentum = a.real(5),
+                                  .maximize = a.flag(6)});
         },
         "One step of RMSprop, centered if `grad_avgs` is given; parameters without gradient are "
         "skipped."),

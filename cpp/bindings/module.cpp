@@ -35,6 +35,7 @@ PYBIND11_MODULE(_core, m) {
   bind_shape();
   bind_convert();
   bind_nn();
+  bind_layers();
   bind_optim();
   bind_info();
   add_bound(m.ptr());

@@ -143,9 +143,7 @@ Plan plan_of(const Problem<T>& p, const GemmMicro<T>& micro) {
 template <class T>
 void activate(Activation act, T* c, int64_t ldc, int64_t rows, int64_t n) {
   if (act == Activation::None) return;
-  constexpr UnaryOp kOps[] = {UnaryOp::relu, UnaryOp::relu, UnaryOp::tanh, UnaryOp::sigmoid,
-                              UnaryOp::gelu};
-  const auto f = micro().of<T>().pointwise.unary[static_cast<int>(kOps[static_cast<int>(act)])];
+  const auto f = micro().of<T>().pointwise.unary[static_cast<int>(row_of(act))];
   for (int64_t i = 0; i < rows; ++i, c += ldc) f(n, c, c, T(0), T(0));
 }
 

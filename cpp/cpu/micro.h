@@ -101,11 +101,13 @@ struct SoftmaxMicro {
 // Sums are taken in T with many lanes and leave in double, so that blocks merge without loss.
 template <class T>
 struct NormMicro {
-  // Mean, and sum of squared deviations from it: a second pass over the block, which also corrects
-  // the mean's rounding. Blocks merge by Chan, Golub and LeVeque (1979).
-  void (*moments)(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, double* m2);
-  void (*moments_columns)(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean,
-                          double* m2);
+  // Merges the block's mean and sum of squared deviations from it into those of `before` others:
+  // Chan, Golub and LeVeque (1979). The deviations are a second pass over the block, which also
+  // corrects the mean's rounding.
+  void (*moments)(int64_t rows, int64_t n, const T* x, int64_t stride, double before, double* mean,
+                  double* m2);
+  void (*moments_columns)(int64_t rows, int64_t n, const T* x, int64_t stride, double before,
+                          double* mean, double* m2);
   // y = (x - mean) * scale + shift
   void (*affine)(int64_t rows, int64_t n, T* y, const T* x, int64_t stride, T mean, T scale,
                  T shift);

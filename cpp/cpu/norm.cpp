@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/moments.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
@@ -45,6 +46,11 @@ struct Grid {
     block_rows = columns ? kBlockRows : std::max<int64_t>(1, kBlockElements / block_cols);
   }
 
+  // Values of each channel in a chunk.
+  int64_t values_of(int64_t chunk) const {
+    const int64_t row = chunk / parts * chunk_rows, col = chunk % parts * chunk_cols;
+    return std::min(chunk_rows, n - row) * std::min(chunk_cols, s - col);
+  }
   int64_t first_channel(int64_t strip) const { return strip * width; }
   int64_t channels_of(int64_t strip) const { return std::min(width, channels - strip * width); }
 
@@ -107,15 +113,31 @@ struct PerChannel {
   T get(int64_t c, T otherwise) const { return data == nullptr ? otherwise : data[c * stride]; }
 };
 
-// Count, mean and sum of squared deviations; merged by Chan, Golub and LeVeque (1979).
-struct Moments {
-  double count = 0, mean = 0, m2 = 0;
-  void merge(double n, double other_mean, double other_m2) {
-    const double total = count + n, delta = other_mean - mean;
-    mean += delta * (n / total);
-    m2 += other_m2 + delta * delta * (count * n / total);
-    count = total;
+// An activation over the rows of a block, and what it makes of a gradient.
+template <class T>
+class Activator {
+ public:
+  explicit Activator(Activation act)
+      : active_(act != Activation::None),
+        output_(info(row_of(act)).saves == Saves::Output),
+        forward_(micro().of<T>().pointwise.unary[static_cast<int>(row_of(act))]),
+        backward_(micro().of<T>().pointwise.unary_backward[static_cast<int>(row_of(act))]) {}
+  explicit operator bool() const { return active_; }
+  void forward(int64_t rows, int64_t cols, T* y, int64_t stride) const {
+    for (int64_t r = 0; r < rows; ++r, y += stride) forward_(cols, y, y, T(0), T(0));
   }
+  // dz holds what was activated, and becomes the gradient with respect to it.
+  void backward(int64_t rows, int64_t cols, T* dz, const T* dy, int64_t stride) const {
+    for (int64_t r = 0; r < rows; ++r, dz += stride, dy += stride) {
+      if (output_) forward_(cols, dz, dz, T(0), T(0));
+      backward_(cols, dz, dy, dz, T(0), T(0));
+    }
+  }
+
+ private:
+  bool active_, output_;
+  typename PointwiseMicro<T>::Unary forward_;
+  typename PointwiseMicro<T>::UnaryBackward backward_;
 };
 
 template <class T>
@@ -133,39 +155,47 @@ void run_batch_norm(const BatchNormArgs& args) {
   T* const mean = buffer.data();
   T* const scale = mean + channels;
   T* const shift = scale + channels;
-  const Workspace<Moments, 16384> moments(args.training ? grid.chunks * channels : 0);
+  const Activator<T> activator(args.act);
+  // Of every chunk: means, then sums of squared deviations.
+  const int64_t count_of_stats = args.training ? grid.chunks * channels : 0;
+  const Workspace<double, 16384> statistics(2 * count_of_stats);
+  double* const means = statistics.data();
+  double* const m2s = means + count_of_stats;
+  const auto values = static_cast<double>(grid.n * grid.s);
+  const double inv_values = 1 / values, inv_freedom = 1 / (values - 1);
 
   const auto gather = [&](int64_t chunk, int64_t strip) {
     if (!args.training) return;
     const int64_t first = grid.first_channel(strip), count = grid.channels_of(strip);
-    Moments* const into = moments.data() + chunk * channels + first;
-    std::fill_n(into, count, Moments{});
-    grid.for_blocks(chunk, strip, [&](int64_t offset, int64_t rows, int64_t cols) {
-      double means[kStripColumns], m2s[kStripColumns];
+    double* const to_mean = means + chunk * channels + first;
+    double* const to_m2 = m2s + chunk * channels + first;
+    std::fill_n(to_mean, count, 0.0);
+    std::fill_n(to_m2, count, 0.0);
+    double before = 0;
+    grid.for_blocks(chunk, strip, [&](int64_t at, int64_t rows, int64_t cols) {
       if (grid.columns)
-        m.moments_columns(rows, cols, x + offset, grid.stride, means, m2s);
+        m.moments_columns(rows, cols, x + at, grid.stride, before, to_mean, to_m2);
       else
-        m.moments(rows, cols, x + offset, grid.stride, means, m2s);
-      const auto n = static_cast<double>(grid.columns ? rows : rows * cols);
-      for (int64_t c = 0; c < count; ++c) into[c].merge(n, means[c], m2s[c]);
+        m.moments(rows, cols, x + at, grid.stride, before, to_mean, to_m2);
+      before += static_cast<double>(grid.columns ? rows : rows * cols);
     });
   };
   const auto finish = [&](int64_t strip) {
     const int64_t first = grid.first_channel(strip), last = first + grid.channels_of(strip);
     for (int64_t c = first; c < last; ++c) {
       if (args.training) {
-        Moments all = moments[c];
-        for (int64_t chunk = 1; chunk < grid.chunks; ++chunk) {
-          const Moments& part = moments[chunk * channels + c];
-          all.merge(part.count, part.mean, part.m2);
+        Moments all;
+        for (int64_t chunk = 0; chunk < grid.chunks; ++chunk) {
+          const int64_t i = chunk * channels + c;
+          all.merge({static_cast<double>(grid.values_of(chunk)), means[i], m2s[i]});
         }
         mean_out[c] = T(all.mean);
-        invstd_out[c] = T(1 / std::sqrt(all.m2 / all.count + args.eps));
+        invstd_out[c] = T(1 / std::sqrt(all.m2 * inv_values + args.eps));
         const auto update = [&](T& running, double value) {
           running = T((1 - args.momentum) * static_cast<double>(running) + args.momentum * value);
         };
         if (running_mean) update(running_mean[c], all.mean);
-        if (running_var) update(running_var[c], all.m2 / (all.count - 1));
+        if (running_var) update(running_var[c], all.m2 * inv_freedom);
       }
       mean[c] = mean_out[c];
       scale[c] = weight.get(c, T(1)) * invstd_out[c];
@@ -179,6 +209,7 @@ void run_batch_norm(const BatchNormArgs& args) {
         m.affine_columns(rows, cols, y + at, x + at, grid.stride, mean + c, scale + c, shift + c);
       else
         m.affine(rows, cols, y + at, x + at, grid.stride, mean[c], scale[c], shift[c]);
+      if (activator) activator.forward(rows, cols, y + at, grid.stride);
     });
   };
   grid.run(gather, finish, apply);
@@ -198,28 +229,45 @@ void run_batch_norm_backward(const BatchNormBackwardArgs& args) {
   T* const dx = args.dx.as<T>();
   const PerChannel<const T> weight(args.weight), mean_in(args.mean), invstd(args.invstd);
   const PerChannel<T> dweight(args.dweight), dbias(args.dbias);
-  const Workspace<T> buffer(4 * channels);
+  const PerChannel<const T> bias(args.bias);
+  const Activator<T> activator(args.act);
+  const Workspace<T> buffer(6 * channels);
   T* const mean = buffer.data();
   T* const p = mean + channels;
   T* const q = p + channels;
   T* const r = q + channels;
-  for (int64_t c = 0; c < channels; ++c) mean[c] = mean_in[c];
+  T* const scale = r + channels;
+  T* const shift = scale + channels;
+  for (int64_t c = 0; c < channels; ++c) {
+    mean[c] = mean_in[c];
+    scale[c] = weight.get(c, T(1)) * invstd[c];
+    shift[c] = bias.get(c, T(0));
+  }
   const bool sums_needed = dweight || dbias || (args.training && dx != nullptr);
   const Workspace<BackwardSums, 16384> sums(sums_needed ? grid.chunks * channels : 0);
   const auto elements = static_cast<double>(grid.n * grid.s);
 
   const auto gather = [&](int64_t chunk, int64_t strip) {
-    if (!sums_needed) return;
+    if (!sums_needed && !activator) return;
     const int64_t first = grid.first_channel(strip), count = grid.channels_of(strip);
     double sum_dy[kStripColumns] = {}, sum_dyx[kStripColumns] = {};
     grid.for_blocks(chunk, strip, [&](int64_t at, int64_t rows, int64_t cols) {
-      if (grid.columns) {
-        m.backward_sums_columns(rows, cols, dy + at, x + at, grid.stride, mean + first, sum_dy,
-                                sum_dyx);
-      } else {
-        m.backward_sums(rows, cols, dy + at, x + at, grid.stride, mean[first], sum_dy, sum_dyx);
+      if (activator) {  // what was activated is made again, in dx, which then takes dy's place
+        if (grid.columns)
+          m.affine_columns(rows, cols, dx + at, x + at, grid.stride, mean + first, scale + first,
+                           shift + first);
+        else
+          m.affine(rows, cols, dx + at, x + at, grid.stride, mean[first], scale[first],
+                   shift[first]);
+        activator.backward(rows, cols, dx + at, dy + at, grid.stride);
       }
+      const T* const g = (activator ? dx : dy) + at;
+      if (grid.columns)
+        m.backward_sums_columns(rows, cols, g, x + at, grid.stride, mean + first, sum_dy, sum_dyx);
+      else
+        m.backward_sums(rows, cols, g, x + at, grid.stride, mean[first], sum_dy, sum_dyx);
     });
+    if (!sums_needed) return;
     for (int64_t c = 0; c < count; ++c)
       sums[chunk * channels + first + c] = {sum_dy[c], sum_dyx[c]};
   };
@@ -248,15 +296,15 @@ void run_batch_norm_backward(const BatchNormBackwardArgs& args) {
     const T zeros[kStripColumns] = {};
     grid.for_blocks(chunk, strip, [&](int64_t at, int64_t rows, int64_t cols) {
       const int64_t stride = grid.stride;
+      const T* const g = (activator ? dx : dy) + at;
       if (args.training && grid.columns)
-        m.backward_columns(rows, cols, dx + at, dy + at, x + at, stride, mean + c, p + c, q + c,
-                           r + c);
+        m.backward_columns(rows, cols, dx + at, g, x + at, stride, mean + c, p + c, q + c, r + c);
       else if (args.training)
-        m.backward(rows, cols, dx + at, dy + at, x + at, stride, mean[c], p[c], q[c], r[c]);
+        m.backward(rows, cols, dx + at, g, x + at, stride, mean[c], p[c], q[c], r[c]);
       else if (grid.columns)
-        m.affine_columns(rows, cols, dx + at, dy + at, stride, zeros, p + c, zeros);
+        m.affine_columns(rows, cols, dx + at, g, stride, zeros, p + c, zeros);
       else
-        m.affine(rows, cols, dx + at, dy + at, stride, T(0), p[c], T(0));
+        m.affine(rows, cols, dx + at, g, stride, T(0), p[c], T(0));
     });
   };
   grid.run(gather, finish, apply);

@@ -8,16 +8,31 @@
 namespace lamina::LAMINA_ISA_NAMESPACE {
 namespace {
 
-// From the rounded mean and the sums of deviations from it and of their squares.
-LAMINA_SIMD void finish_moments(double count, double rounded_mean, double deviations,
-                                double squares, double* mean, double* m2) {
-  *mean = rounded_mean + deviations / count;
-  const double corrected = squares - deviations * deviations / count;
-  *m2 = corrected < 0 ? 0 : corrected;
+// How a block of n values joins `before` others: Chan, Golub and LeVeque (1979).
+struct MomentsMerge {
+  double inv_n, share, spread;
+  MomentsMerge(double before, double n)
+      : inv_n(1 / n), share(n / (before + n)), spread(before * share) {}
+};
+
+LAMINA_SIMD double at_least_zero(double x) { return x < 0 ? 0 : x; }  // NaN stays
+LAMINA_SIMD VecD at_least_zero(VecD x) { return max(VecD(0), x); }
+
+// From a block's rounded mean and the sums of deviations from it and of their squares; R is double
+// or a vector of them. The deviations' sum corrects the mean's rounding.
+template <class R>
+LAMINA_SIMD void merge_moments(R rounded, R deviations, R squares, const MomentsMerge& w, R& mean,
+                               R& m2) {
+  const R correction = deviations * R(w.inv_n);
+  const R own = squares - deviations * correction;
+  const R delta = (rounded + correction) - mean;
+  mean = mean + delta * R(w.share);
+  m2 = m2 + at_least_zero(own) + delta * delta * R(w.spread);
 }
 
 template <class T>
-void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, double* m2) {
+void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double before, double* mean,
+             double* m2) {
   using V = Vec<T>;
   V s[2] = {V(T(0)), V(T(0))};
   for (int64_t r = 0; r < rows; ++r) {
@@ -35,16 +50,33 @@ void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, 
       q[k] = fma(v, v, q[k]);
     });
   }
-  finish_moments(count, double(rounded), double(reduce_add(d[0] + d[1])),
-                 double(reduce_add(q[0] + q[1])), mean, m2);
+  merge_moments(double(rounded), double(reduce_add(d[0] + d[1])), double(reduce_add(q[0] + q[1])),
+                MomentsMerge(before, count), *mean, *m2);
+}
+
+// f(first, count, parts...) for the doubles in a vector's lanes, a vector of them at a time.
+template <class F, class... V>
+LAMINA_SIMD void for_doubles(int count, F f, V... parts) {
+  if constexpr ((... && (sizeof(typename V::Scalar) == 8))) {
+    f(0, count, parts...);
+  } else {
+    constexpr int kHalf = VecD::kLanes;
+    const auto half = [](VecF v, bool high) {
+      VecD lo, hi;
+      widen(v, lo, hi);
+      return high ? hi : lo;
+    };
+    f(0, count < kHalf ? count : kHalf, half(parts, false)...);
+    if (count > kHalf) f(kHalf, count - kHalf, half(parts, true)...);
+  }
 }
 
 template <class T>
-void moments_columns(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean,
-                     double* m2) {
+void moments_columns(int64_t rows, int64_t n, const T* x, int64_t stride, double before,
+                     double* mean, double* m2) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
-  const double count = static_cast<double>(rows);
+  const MomentsMerge weights(before, static_cast<double>(rows));
   for_vector_groups<T>(n, [&](int64_t i, auto group, auto lanes) {
     constexpr int kCount = decltype(group)::value;
     V center[kCount], d[kCount], q[kCount];
@@ -63,15 +95,18 @@ void moments_columns(int64_t rows, int64_t n, const T* x, int64_t stride, double
       }
     }
     for (int k = 0; k < kCount; ++k) {
-      T c[kLanes], ds[kLanes], qs[kLanes];
-      center[k].store(c);
-      d[k].store(ds);
-      q[k].store(qs);
-      for (int j = 0; j < lanes.count(); ++j) {
-        const int64_t column = i + k * kLanes + j;
-        finish_moments(count, double(c[j]), double(ds[j]), double(qs[j]), mean + column,
-                       m2 + column);
-      }
+      double* const means = mean + i + k * kLanes;
+      double* const m2s = m2 + i + k * kLanes;
+      for_doubles(
+          lanes.count(),
+          [&](int first, int count, VecD c, VecD deviations, VecD squares) {
+            VecD to_mean = VecD::load(means + first, count);
+            VecD to_m2 = VecD::load(m2s + first, count);
+            merge_moments(c, deviations, squares, weights, to_mean, to_m2);
+            to_mean.store(means + first, count);
+            to_m2.store(m2s + first, count);
+          },
+          center[k], d[k], q[k]);
     }
   });
 }
@@ -146,13 +181,15 @@ void norm_backward_sums_columns(int64_t rows, int64_t n, const T* dy, const T* x
       }
     }
     for (int k = 0; k < kCount; ++k) {
-      T a[kLanes], b[kLanes];
-      s[k].store(a);
-      sx[k].store(b);
-      for (int j = 0; j < lanes.count(); ++j) {
-        sum_dy[i + k * kLanes + j] += double(a[j]);
-        sum_dyx[i + k * kLanes + j] += double(b[j]);
-      }
+      double* const to_dy = sum_dy + i + k * kLanes;
+      double* const to_dyx = sum_dyx + i + k * kLanes;
+      for_doubles(
+          lanes.count(),
+          [&](int first, int count, VecD a, VecD b) {
+            (VecD::load(to_dy + first, count) + a).store(to_dy + first, count);
+            (VecD::load(to_dyx + first, count) + b).store(to_dyx + first, count);
+          },
+          s[k], sx[k]);
     }
   });
 }

@@ -7,7 +7,8 @@ namespace lamina::cpu::ref {
 namespace {
 
 template <class T>
-void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, double* m2) {
+void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double before, double* mean,
+             double* m2) {
   double sum = 0, deviations = 0, squares = 0;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < n; ++i) sum += double(x[r * stride + i]);
@@ -20,13 +21,14 @@ void moments(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean, 
       squares += d * d;
     }
   }
-  *mean = rounded + deviations / count;
-  *m2 = squares - deviations * deviations / count;
+  const double total = before + count, delta = rounded + deviations / count - *mean;
+  *mean += delta * count / total;
+  *m2 += squares - deviations * deviations / count + delta * delta * before * count / total;
 }
 template <class T>
-void moments_columns(int64_t rows, int64_t n, const T* x, int64_t stride, double* mean,
-                     double* m2) {
-  for (int64_t c = 0; c < n; ++c) moments(rows, 1, x + c, stride, mean + c, m2 + c);
+void moments_columns(int64_t rows, int64_t n, const T* x, int64_t stride, double before,
+                     double* mean, double* m2) {
+  for (int64_t c = 0; c < n; ++c) moments(rows, 1, x + c, stride, before, mean + c, m2 + c);
 }
 
 template <class T>

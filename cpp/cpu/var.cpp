@@ -1,33 +1,14 @@
-// Mean and variance in two passes over each block, the second from L1. Blocks merge by Chan, Golub
-// and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+// Mean and variance in two passes over each block, the second from L1; blocks merge in order.
 
 #include "core/parallel.h"
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/moments.h"
 #include "cpu/reduce_plan.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
 namespace {
-
-struct Moments {
-  double count = 0;
-  double mean = 0;
-  double m2 = 0;  // sum of squared deviations from the mean
-
-  void merge(const Moments& other) {
-    if (other.count == 0) return;
-    if (count == 0) {
-      *this = other;
-      return;
-    }
-    const double total = count + other.count;
-    const double delta = other.mean - mean;
-    m2 += other.m2 + delta * delta * (count * (other.count / total));
-    mean += delta * (other.count / total);
-    count = total;
-  }
-};
 
 template <class T>
 struct VarReducer {
@@ -49,9 +30,8 @@ struct VarReducer {
     const auto moments = micro().of<T>().norm.moments;
     Moments total;
     plan.for_blocks<T>(o, begin, end, kBlock, [&](int64_t n, const T* p) {
-      Moments block{static_cast<double>(n)};
-      moments(1, n, p, n, &block.mean, &block.m2);
-      total.merge(block);
+      moments(1, n, p, n, total.count, &total.mean, &total.m2);
+      total.count += static_cast<double>(n);
     });
     return total;
   }
@@ -103,15 +83,18 @@ struct VarReducer {
         const int64_t o = stripe / chunks * plan.columns + begin;
         const int64_t n = std::min(kColumns, plan.columns - begin);
         const char* x = plan.it.data(1) + plan.output_offset(1, o);
-        Moments* to = part.data() + t / stripes * outputs + o;
+        std::fill_n(mean_of, n, 0.0);
+        std::fill_n(m2_of, n, 0.0);
+        double before = 0;
         const int64_t end = std::min(plan.count, (t / stripes + 1) * piece_rows);
         for (int64_t k = t / stripes * piece_rows; k < end; k += kRows) {
           const int64_t rows = std::min(kRows, end - k);
           moments_columns(rows, n, reinterpret_cast<const T*>(x + k * row),
-                          row / int64_t{sizeof(T)}, mean_of, m2_of);
-          for (int64_t i = 0; i < n; ++i)
-            to[i].merge({static_cast<double>(rows), mean_of[i], m2_of[i]});
+                          row / int64_t{sizeof(T)}, before, mean_of, m2_of);
+          before += static_cast<double>(rows);
         }
+        Moments* const to = part.data() + t / stripes * outputs + o;
+        for (int64_t i = 0; i < n; ++i) to[i] = {before, mean_of[i], m2_of[i]};
       }
     });
     for (int64_t o = 0; o < outputs; ++o) {

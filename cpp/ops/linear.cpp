@@ -28,10 +28,6 @@ class Matrix {
 
 TensorRef ref_or_none(const Tensor& t) { return t.defined() ? t.ref() : TensorRef{}; }
 
-constexpr UnaryOp kRow[] = {UnaryOp::relu, UnaryOp::relu, UnaryOp::tanh, UnaryOp::sigmoid,
-                            UnaryOp::gelu};
-UnaryOp row_of(Activation act) { return kRow[static_cast<int>(act)]; }
-
 // From recorded ops, for a gradient of the gradient. g is the gradient before the activation.
 void composed_backward(Backward& b, const Tensor& g, const Tensor& x, const Tensor& weight,
                        const Dims& sizes) {

@@ -25,9 +25,17 @@ struct Gradients {
   Tensor dx, dweight, dbias;
 };
 
+// What backward needs: of the forward pass, and how it was run.
+struct Pass {
+  Tensor x, weight, bias, mean, invstd;
+  bool training;
+  double eps;
+  Activation act;
+};
+
 // From recorded ops, every statistic recomputed from x, for a gradient of the gradient.
-Gradients composed_backward(const Tensor& g, const Tensor& x, const Tensor& weight,
-                            const Tensor& mean_, const Tensor& invstd, bool training, double eps) {
+Gradients composed_backward(Tensor g, const Pass& f) {
+  const Tensor& x = f.x;
   Dims per_channel = Dims::filled(x.rank(), 1);
   per_channel[1] = x.size(1);
   std::vector<int64_t> dims;
@@ -36,24 +44,33 @@ Gradients composed_backward(const Tensor& g, const Tensor& x, const Tensor& weig
   const auto over = [&](const Tensor& t_) { return mean(t_, dims, true); };
   const auto channel = [&](const Tensor& t_) { return view(t_, per_channel); };
 
-  Tensor centred = training ? sub(x, over(x)) : sub(x, channel(mean_));
-  const Tensor scale = training ? rsqrt(add(over(square(centred)), scalar(eps))) : channel(invstd);
+  const Tensor centred = f.training ? sub(x, over(x)) : sub(x, channel(f.mean));
+  const Tensor scale =
+      f.training ? rsqrt(add(over(square(centred)), scalar(f.eps))) : channel(f.invstd);
   const Tensor normal = mul(centred, scale);
-  const Tensor gain = weight.defined() ? mul(scale, channel(weight)) : scale;
+  const Tensor gain = f.weight.defined() ? mul(scale, channel(f.weight)) : scale;
+  if (f.act != Activation::None) {
+    Tensor z = mul(centred, gain);
+    if (f.bias.defined()) z = add(z, channel(f.bias));
+    const UnaryOp row = row_of(f.act);
+    g = unary_backward(row, g, info(row).saves == Saves::Output ? unary(row, z) : z);
+  }
   Gradients out;
-  out.dx =
-      training ? mul(gain, sub(sub(g, over(g)), mul(normal, over(mul(g, normal))))) : mul(g, gain);
+  out.dx = f.training ? mul(gain, sub(sub(g, over(g)), mul(normal, over(mul(g, normal)))))
+                      : mul(g, gain);
   out.dweight = sum(mul(g, normal), dims);
   out.dbias = sum(g, dims);
   return out;
 }
 
-Gradients fused_backward(const Tensor& g, const Tensor& x, const Tensor& weight,
-                         const Tensor& mean_, const Tensor& invstd, bool training, bool needs_x,
-                         bool needs_weight, bool needs_bias) {
+Gradients fused_backward(const Tensor& g, const Pass& f, bool needs_x, bool needs_weight,
+                         bool needs_bias) {
+  const Tensor& x = f.x;
   const Tensor dy = contiguous(g);
   Gradients out;
   const Dims channels{x.size(1)};
+  // An activation's gradient is taken there first.
+  needs_x = needs_x || f.act != Activation::None;
   if (needs_x) out.dx = empty_like(x);
   if (needs_weight) out.dweight = empty(channels, x.dtype(), x.device());
   if (needs_bias) out.dbias = empty(channels, x.dtype(), x.device());
@@ -66,14 +83,16 @@ Gradients fused_backward(const Tensor& g, const Tensor& x, const Tensor& weight,
   BatchNormBackwardArgs args;
   args.x = cx.ref();
   args.dy = cdy.ref();
-  set_ref(args.weight, weight);
-  args.mean = mean_;
-  args.invstd = invstd;
+  set_ref(args.weight, f.weight);
+  set_ref(args.bias, f.bias);
+  args.mean = f.mean;
+  args.invstd = f.invstd;
   const Channels cdx(needs_x ? out.dx : x);
   if (needs_x) args.dx = cdx.ref();
   set_ref(args.dweight, out.dweight);
   set_ref(args.dbias, out.dbias);
-  args.training = training;
+  args.training = f.training;
+  args.act = f.act;
   call<&DeviceApi::batch_norm_backward>(x.device(), "batch_norm", args);
   return out;
 }
@@ -92,7 +111,7 @@ void check_channels(const char* what, const Tensor& t_, const Tensor& x) {
 
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight, const Tensor& bias, bool training, double momentum,
-                  double eps) {
+                  double eps, Activation act) {
   check_floating("batch_norm", "input", x);
   check<ValueError>(x.rank() >= 2, "batch_norm: the input must be [N, C] or [N, C, ...]",
                     line("input", x));
@@ -134,6 +153,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& run
   args.momentum = momentum;
   args.eps = eps;
   args.training = training;
+  args.act = act;
   call<&DeviceApi::batch_norm>(x.device(), "batch_norm", args);
   if (training)
     for (const Tensor& t_ : {running_mean, running_var})
@@ -144,14 +164,13 @@ Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& run
     const Tensor kept_mean = training ? mean_ : clone(mean_);
     record("batch_norm", {y}, {source, weight, bias},
            [x = Saved::input(source), weight = weight.defined() ? Saved::input(weight) : Saved(),
-            mean_ = Saved::input(kept_mean), invstd = Saved::input(invstd), training,
-            eps](Backward& b) {
-             const Tensor w = b(weight);
+            bias = act != Activation::None && bias.defined() ? Saved::input(bias) : Saved(),
+            mean_ = Saved::input(kept_mean), invstd = Saved::input(invstd), training, eps,
+            act](Backward& b) {
+             const Pass f{b(x), b(weight), b(bias), b(mean_), b(invstd), training, eps, act};
              const Gradients d =
-                 grad_enabled()
-                     ? composed_backward(b.grad(), b(x), w, b(mean_), b(invstd), training, eps)
-                     : fused_backward(b.grad(), b(x), w, b(mean_), b(invstd), training, b.needs(0),
-                                      b.needs(1), b.needs(2));
+                 grad_enabled() ? composed_backward(b.grad(), f)
+                                : fused_backward(b.grad(), f, b.needs(0), b.needs(1), b.needs(2));
              if (b.needs(0)) b.set(0, d.dx);
              if (b.needs(1)) b.set(1, d.dweight);
              if (b.needs(2)) b.set(2, d.dbias);

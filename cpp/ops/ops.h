@@ -168,7 +168,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
 // x [N, C] or [N, C, ...]; running statistics are updated in training and may be undefined then.
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight, const Tensor& bias, bool training, double momentum,
-                  double eps);
+                  double eps, Activation act = Activation::None);
 
 // -- optimizers (optim.cpp): one call a step; parameters without gradient are skipped
 // ----------------

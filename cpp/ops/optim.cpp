@@ -15,8 +15,10 @@ class Batch {
     for (const auto& state : s.state)
       check<ValueError>(state.empty() || state.size() == s.params.size(), op, ": ", s.params.size(),
                         " parameters but ", state.size(), " state tensors");
+    used_.reserve(s.params.size());
+    grads_.reserve(s.params.size());
     for (size_t i = 0; i < s.params.size(); ++i) {
-      const Tensor g = grad_of(s.params[i]);
+      Tensor g = grad_of(s.params[i]);
       if (!g.defined()) continue;
       check_floating(op, "parameter", s.params[i]);
       if (used_.empty()) device_ = s.params[i].device();
@@ -24,7 +26,7 @@ class Batch {
                         ": parameters on two devices; give "
                         "each device an optimizer of its own");
       used_.push_back(i);
-      grads_.push_back(contiguous(detach(g)));
+      grads_.push_back(g.contiguous() ? std::move(g) : contiguous(g));
     }
   }
 

@@ -1,6 +1,8 @@
 """Layers, losses and the `Module` they are built on."""
 
+from lamina import _core
 from lamina.nn import functional, init
+from lamina.nn._paths import annotate
 from lamina.nn.activation import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from lamina.nn.batchnorm import BatchNorm1d
 from lamina.nn.container import Flatten, Identity, ModuleList, Sequential
@@ -35,6 +37,19 @@ __all__ = [
     "functional",
     "init",
 ]
+
+# What a Sequential runs without calling the module.
+_core.set_layers(
+    {
+        Linear: "linear",
+        BatchNorm1d: "batch_norm",
+        ReLU: "relu",
+        Tanh: "tanh",
+        Sigmoid: "sigmoid",
+        GELU: "gelu",
+    },
+    annotate,
+)
 
 
 def __getattr__(name: str) -> object:

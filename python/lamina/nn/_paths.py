@@ -64,6 +64,12 @@ def add_path(error: Exception, module: Module) -> None:
     error.args = (text + trail.line,)
 
 
+def annotate(error: BaseException, module: Module) -> None:
+    """Do what ``Module.__call__`` does with an error, for a module that it did not call."""
+    if isinstance(error, ANNOTATED):
+        add_path(error, module)
+
+
 def _label_width(text: str) -> int:
     """Measure the labels in the lines below the first one, blanks included."""
     last = text.rsplit("\n", 1)[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina import _core
-from lamina._core import Tensor, batch_norm
+from lamina._core import Tensor, batch_norm_act
 from lamina.autograd.grad_mode import no_grad
 from lamina.nn.module import Module
 from lamina.nn.parameter import Parameter
@@ -72,6 +72,10 @@ class _BatchNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize ``input``; in training mode also update the running statistics."""
+        return self._normalize(input, "none")
+
+    def _normalize(self, input: Tensor, activation: str) -> Tensor:
+        """Give the normalized input to an activation, within the same op."""
         if input.ndim not in self._ranks:
             wanted = " or ".join(f"{rank}D" for rank in self._ranks)
             raise ValueError(
@@ -80,7 +84,9 @@ class _BatchNorm(Module):
             )
         mean, var = self.running_mean, self.running_var
         if not self.training:
-            return batch_norm(input, mean, var, self.weight, self.bias, mean is None, 0.0, self.eps)
+            return batch_norm_act(
+                input, mean, var, self.weight, self.bias, mean is None, 0.0, self.eps, activation
+            )
         factor = 0.0 if self.momentum is None else self.momentum
         if not self.track_running_stats:
             mean = var = None
@@ -88,7 +94,9 @@ class _BatchNorm(Module):
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the cumulative average of all batches
                 factor = 1.0 / float(self.num_batches_tracked.item())
-        return batch_norm(input, mean, var, self.weight, self.bias, True, factor, self.eps)
+        return batch_norm_act(
+            input, mean, var, self.weight, self.bias, True, factor, self.eps, activation
+        )
 
     def extra_repr(self) -> str:
         """Show the settings, in the order of the arguments."""

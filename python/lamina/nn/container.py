@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from lamina._core import Tensor
-from lamina.nn._tree import MODULE
+from lamina._core import Tensor, run_layers
 from lamina.nn.module import Module
 
 TYPE_CHECKING = False
@@ -146,12 +145,11 @@ class Sequential(_Ordered):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
-        """Apply every module to the result of the one before."""
-        fields = self.__dict__
-        for name, kind in self._registry.items():
-            if kind == MODULE:
-                input = fields[name](input)
-        return input
+        """Apply every module to the result of the one before.
+
+        A Linear or BatchNorm that is followed by an activation runs as one op with it.
+        """
+        return run_layers(self, input)
 
 
 class ModuleList(_Ordered):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from operator import is_
 from types import MappingProxyType
 
 from lamina import _core
@@ -14,30 +13,27 @@ from lamina.optim.optimizer import Optimizer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, ClassVar
 
 
 _REBUILT = ("_aligned", "_views")
 
 
 class Aligned:
-    """The tensors of one group as the native step takes them: lists in the order of ``params``."""
+    """The tensors of one group, and ``group``: the same as the native step takes them."""
 
-    __slots__ = ("buffers", "names", "params", "steps")
+    __slots__ = ("buffers", "group", "names", "params", "steps")
 
     def __init__(self, params: list[Tensor], names: tuple[str, ...]) -> None:
-        self.params = params
+        self.params = tuple(params)
         self.names = names
         self.buffers: dict[str, list[Tensor]] = {name: [] for name in names}
         self.steps: Tensor
+        self.group: object
 
     def fits(self, params: list[Tensor], names: tuple[str, ...]) -> bool:
         """Whether the group still has these parameters and needs these buffers."""
-        return (
-            self.names == names
-            and len(self.params) == len(params)
-            and all(map(is_, self.params, params))
-        )
+        return self.names == names and _core.same_objects(params, self.params)
 
 
 class FusedOptimizer(Optimizer):
@@ -48,11 +44,14 @@ class FusedOptimizer(Optimizer):
     them in place, or give ``state[p]`` a new dict. Parameters without a gradient are skipped.
     """
 
+    #: Names of the tensors of a parameter's shape, as the native step counts them.
+    _slots: ClassVar[tuple[str, ...]]
+
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """Name the tensors of a parameter's shape that ``group`` needs."""
+        """Name those of ``_slots`` that ``group`` needs."""
         raise NotImplementedError
 
-    def _update(self, group: dict[str, Any], aligned: Aligned) -> None:
+    def _update(self, group: dict[str, Any], tensors: object) -> None:
         """Make the native call."""
         raise NotImplementedError
 
@@ -79,13 +78,12 @@ class FusedOptimizer(Optimizer):
         if not self._in_step():
             self._align()
         for group, aligned in zip(self.param_groups, self._aligned, strict=True):
-            self._update(group, aligned)
+            self._update(group, aligned.group)
         return loss
 
     def _in_step(self) -> bool:
         """Whether the lists still mirror ``param_groups`` and ``state``."""
-        state, views = self.state, self._views
-        if len(state) != len(views) or not all(map(is_, state.values(), views)):
+        if not _core.same_objects(self.state, self._views):
             return False
         if len(self.param_groups) != len(self._aligned):
             return False
@@ -119,6 +117,8 @@ class FusedOptimizer(Optimizer):
             started = any(value is not None for value in known.values())
             counts.append(int(known.get("step", started)))
         aligned.steps = _core.tensor(counts, dtype=_core.int64)
+        states = [aligned.buffers.get(name) for name in (*self._slots, None, None)[:3]]
+        aligned.group = _core.optimizer_group(params, *states, aligned.steps)
         for place, param in enumerate(params):
             view = {name: buffers[place] for name, buffers in aligned.buffers.items()}
             self.state[param] = MappingProxyType({"step": aligned.steps[place], **view})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina import _core
-from lamina.optim._fused import Aligned, FusedOptimizer
+from lamina.optim._fused import FusedOptimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Adam(FusedOptimizer):
     """
 
     _decoupled: ClassVar[bool] = False
+    _slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
@@ -89,19 +90,12 @@ class Adam(FusedOptimizer):
             )
 
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        if group["amsgrad"]:
-            return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-        return ("exp_avg", "exp_avg_sq")
+        return self._slots if group["amsgrad"] else self._slots[:2]
 
-    def _update(self, group: dict[str, Any], aligned: Aligned) -> None:
-        buffers = aligned.buffers
+    def _update(self, group: dict[str, Any], tensors: object) -> None:
         beta1, beta2 = group["betas"]
         _core.adam_step(
-            aligned.params,
-            buffers["exp_avg"],
-            buffers["exp_avg_sq"],
-            buffers.get("max_exp_avg_sq"),
-            aligned.steps,
+            tensors,
             float(group["lr"]),
             beta1,
             beta2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina import _core
-from lamina.optim._fused import Aligned, FusedOptimizer
+from lamina.optim._fused import FusedOptimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class RMSprop(FusedOptimizer):
     0.5
     """
 
+    _slots = ("square_avg", "momentum_buffer", "grad_avg")
+
     def __init__(
         self,
         params: Params,
@@ -90,14 +92,9 @@ class RMSprop(FusedOptimizer):
         centered = ("grad_avg",) if group["centered"] else ()
         return ("square_avg", *momentum, *centered)
 
-    def _update(self, group: dict[str, Any], aligned: Aligned) -> None:
-        buffers = aligned.buffers
+    def _update(self, group: dict[str, Any], tensors: object) -> None:
         _core.rmsprop_step(
-            aligned.params,
-            buffers["square_avg"],
-            buffers.get("momentum_buffer"),
-            buffers.get("grad_avg"),
-            aligned.steps,
+            tensors,
             float(group["lr"]),
             group["alpha"],
             group["eps"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina import _core
-from lamina.optim._fused import Aligned, FusedOptimizer
+from lamina.optim._fused import FusedOptimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class SGD(FusedOptimizer):
     [0.5]
     """
 
+    _slots = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Params,
@@ -84,13 +86,11 @@ class SGD(FusedOptimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0 and dampening 0")
 
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
+        return self._slots if group["momentum"] else ()
 
-    def _update(self, group: dict[str, Any], aligned: Aligned) -> None:
+    def _update(self, group: dict[str, Any], tensors: object) -> None:
         _core.sgd_step(
-            aligned.params,
-            aligned.buffers.get("momentum_buffer"),
-            aligned.steps,
+            tensors,
             float(group["lr"]),
             group["momentum"],
             group["dampening"],
