@@ -69,8 +69,8 @@ struct FreeBlock {
 struct Cache {
   SpinLock locks[kClasses];
   FreeBlock* free[kClasses] = {};
+  std::atomic<int64_t> held{0};  // from the system: live or free
   std::atomic<int64_t> live{0};
-  std::atomic<int64_t> cached{0};
   std::atomic<int64_t> peak{0};
   std::atomic<int64_t> system_calls{0};
 };
@@ -101,7 +101,6 @@ void* allocate(Device, size_t bytes) {
   const SizeClass cls = size_class(bytes);
   if (kCaching) {
     if (FreeBlock* block = pop(c, cls.index)) {
-      c.cached.fetch_sub(static_cast<int64_t>(cls.bytes), std::memory_order_relaxed);
       add_live(c, static_cast<int64_t>(cls.bytes));
       return block;
     }
@@ -113,6 +112,7 @@ void* allocate(Device, size_t bytes) {
     data = std::aligned_alloc(kAlignment, cls.bytes);
   }
   check<MemoryError>(data != nullptr, "cannot allocate ", bytes, " bytes");
+  c.held.fetch_add(static_cast<int64_t>(cls.bytes), std::memory_order_relaxed);
   add_live(c, static_cast<int64_t>(cls.bytes));
   return data;
 }
@@ -121,13 +121,13 @@ void deallocate(Device, void* data, size_t bytes) noexcept {
   Cache& c = cache();
   const SizeClass cls = size_class(bytes);
   const auto size = static_cast<int64_t>(cls.bytes);
-  c.live.fetch_sub(size, std::memory_order_relaxed);
+  const int64_t live = c.live.fetch_sub(size, std::memory_order_relaxed) - size;
   const int64_t limit = std::max(kCacheFloor, c.peak.load(std::memory_order_relaxed));
-  if (!kCaching || c.cached.load(std::memory_order_relaxed) + size > limit) {
+  if (!kCaching || c.held.load(std::memory_order_relaxed) - live > limit) {
+    c.held.fetch_sub(size, std::memory_order_relaxed);
     std::free(data);
     return;
   }
-  c.cached.fetch_add(size, std::memory_order_relaxed);
   auto* block = static_cast<FreeBlock*>(data);
   c.locks[cls.index].lock();
   block->next = c.free[cls.index];
@@ -155,7 +155,8 @@ void register_allocator(DeviceKind kind, const Allocator* a) {
 
 AllocatorStats allocator_stats() {
   const Cache& c = cache();
-  return {c.live.load(), c.cached.load(), c.peak.load(), c.system_calls.load()};
+  const int64_t live = c.live.load();
+  return {live, c.held.load() - live, c.peak.load(), c.system_calls.load()};
 }
 
 void empty_cache() {
@@ -169,10 +170,10 @@ void empty_cache() {
       // The class size is only needed for the count; recover it from the class index.
       std::free(block);
       block = next;
-      c.cached.fetch_sub(i < 16 ? (i + 1) * 64
-                                : (int64_t{1} << (10 + (i - 16) / kSteps)) / kSteps *
-                                      (kSteps + (i - 16) % kSteps + 1),
-                         std::memory_order_relaxed);
+      c.held.fetch_sub(i < 16 ? (i + 1) * 64
+                              : (int64_t{1} << (10 + (i - 16) / kSteps)) / kSteps *
+                                    (kSteps + (i - 16) % kSteps + 1),
+                       std::memory_order_relaxed);
     }
   }
 }

@@ -85,63 +85,85 @@ Tensor cross_entropy_gradient(const Tensor& logits, const Tensor& target, const 
   return mul(mul(difference, live), unsqueeze(row_grad, 1));
 }
 
+// The rows of a matrix, and their first elements, for the length of a call.
+class Rows {
+ public:
+  explicit Rows(const Tensor& matrix)
+      : matrix_(matrix), sizes_{matrix.size(1)}, strides_{matrix.stride(1)} {}
+  TensorRef row(int64_t i) const { return {at(i), sizes_, strides_, matrix_.dtype()}; }
+  TensorRef item(int64_t i) const { return {at(i), {}, {}, matrix_.dtype()}; }
+
+ private:
+  void* at(int64_t i) const {
+    return static_cast<char*>(matrix_.data()) + i * matrix_.stride(0) * item_size(matrix_.dtype());
+  }
+  const Tensor& matrix_;
+  Dims sizes_, strides_;
+};
+
 Tensor index_cross_entropy(const Tensor& x, const Tensor& target_, const Tensor& weight_,
                            int64_t ignore_index, Reduction reduction, double smoothing) {
   const ClassTargets in = class_targets("cross_entropy", x, target_, weight_, ignore_index);
   const Tensor logits = contiguous(in.logits);
   const Tensor weight = weight_.defined() ? contiguous(detach(weight_)) : Tensor();
   const int64_t n = logits.size(0);
-  const auto row = [&] { return empty({n}, logits.dtype(), logits.device()); };
-  Tensor loss = row(), row_weight = row(), logsumexp = row();
+  // Of every row: loss, weight, log of the sum of exponentials.
+  const Tensor rows = empty({3, n}, logits.dtype(), logits.device());
+  const Rows of(rows);
   CrossEntropyArgs args;
   args.logits = logits;
   args.target = in.target;
   if (weight.defined()) args.weight = weight;
-  args.loss = loss;
-  args.row_weight = row_weight;
-  args.logsumexp = logsumexp;
+  args.loss = of.row(0);
+  args.row_weight = of.row(1);
+  args.logsumexp = of.row(2);
   args.ignore_index = ignore_index;
   args.label_smoothing = smoothing;
   call<&DeviceApi::cross_entropy>(logits.device(), "cross_entropy", args);
 
-  Tensor out, divisor;
-  {
-    const GradMode off(false);
-    if (reduction == Reduction::None) {
-      out = view(loss, in.sizes);
-    } else {
-      out = sum(loss);
-      if (reduction == Reduction::Mean) {
-        divisor = sum(row_weight);
-        out = div(out, divisor);
-      }
+  Tensor out, totals;  // of loss and weight
+  if (reduction == Reduction::None) {
+    out = alias(rows, in.sizes, contiguous_strides(in.sizes), 0);
+  } else {
+    totals = empty({2, 1}, logits.dtype(), logits.device());
+    const Dims first_two{2, n};
+    TensorRef summed = rows.ref();
+    summed.sizes = first_two;
+    call<&DeviceApi::reduce>(logits.device(), "cross_entropy", ReduceOp::Sum, totals, summed);
+    out = alias(totals, {}, {}, 0);
+    if (reduction == Reduction::Mean) {
+      out = empty({}, logits.dtype(), logits.device());
+      const Rows total(totals);
+      call<&DeviceApi::binary>(logits.device(), "cross_entropy", BinaryOp::div, out, total.item(0),
+                               total.item(1));
     }
-    out = alias(out);
   }
   if (recording(logits))
     record("cross_entropy", {out}, {logits},
            [logits = Saved::input(logits), target = Saved::input(in.target),
-            weight = weight.defined() ? Saved::input(weight) : Saved(),
-            logsumexp = Saved::input(logsumexp),
-            divisor = divisor.defined() ? Saved::input(divisor) : Saved(), n, ignore_index,
+            weight = weight.defined() ? Saved::input(weight) : Saved(), rows = Saved::input(rows),
+            totals = reduction == Reduction::Mean ? Saved::input(totals) : Saved(), n, ignore_index,
             smoothing](Backward& b) {
              const Tensor l = b(logits);
              Tensor g = b.grad();
-             if (divisor.defined()) g = div(g, b(divisor));
-             g = g.rank() == 0 ? expand(g, Dims{n}) : reshape(g, Dims{n});
+             if (totals.defined()) g = div(g, select(view(b(totals), Dims{2}), 0, 1));
              if (grad_enabled()) {
+               g = g.rank() == 0 ? expand(g, Dims{n}) : reshape(g, Dims{n});
                b.set(0,
                      cross_entropy_gradient(l, b(target), b(weight), ignore_index, smoothing, g));
                return;
              }
              Tensor dlogits = empty_like(l);
              CrossEntropyBackwardArgs back;
-             const Tensor t_ = b(target), w = b(weight), lse = b(logsumexp);
+             const Tensor t_ = b(target), w = b(weight), kept = b(rows);
+             const Rows kept_rows(kept);
+             g = contiguous(g);
+             const Dims sizes{n}, strides{g.rank() == 0 ? 0 : 1};
              back.logits = l;
              back.target = t_;
              if (w.defined()) back.weight = w;
-             back.logsumexp = lse;
-             back.grad = g;
+             back.logsumexp = kept_rows.row(2);
+             back.grad = {g.data(), sizes, strides, g.dtype()};
              back.dlogits = dlogits;
              back.ignore_index = ignore_index;
              back.label_smoothing = smoothing;

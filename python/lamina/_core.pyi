@@ -501,11 +501,7 @@ def _rebuild(type: Any, array: Any, requires_grad: builtins.bool) -> Tensor: ...
 def _signatures() -> list[tuple[builtins.str, builtins.int, builtins.str]]: ...
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def adam_step(
-    params: Sequence[Tensor],
-    exp_avgs: Sequence[Tensor],
-    exp_avg_sqs: Sequence[Tensor],
-    max_exp_avg_sqs: Sequence[Tensor] | None,
-    steps: Tensor,
+    group: Any,
     lr: builtins.float,
     beta1: builtins.float,
     beta2: builtins.float,
@@ -584,6 +580,17 @@ def batch_norm(
     training: builtins.bool = False,
     momentum: builtins.float = 0.1,
     eps: builtins.float = 1e-5,
+) -> Tensor: ...
+def batch_norm_act(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: builtins.bool,
+    momentum: builtins.float,
+    eps: builtins.float,
+    activation: builtins.str,
 ) -> Tensor: ...
 def binary_cross_entropy_with_logits(
     input: Tensor,
@@ -718,6 +725,9 @@ def l1_loss(input: Tensor, target: Tensor, reduction: builtins.str = "mean") -> 
 def le(input: Tensor | _Number, other: Tensor | _Number) -> Tensor: ...
 def leaky_relu(input: Tensor, negative_slope: builtins.float = 0.01) -> Tensor: ...
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor: ...
+def linear_act(
+    input: Tensor, weight: Tensor, bias: Tensor | None, activation: builtins.str
+) -> Tensor: ...
 def linspace(
     start: _Number,
     end: _Number,
@@ -813,6 +823,13 @@ def ones_like(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def optimizer_group(
+    params: Sequence[Tensor],
+    state1: Sequence[Tensor] | None,
+    state2: Sequence[Tensor] | None,
+    state3: Sequence[Tensor] | None,
+    steps: Tensor,
+) -> Any: ...
 def permute(input: Tensor, dims: _Ints) -> Tensor: ...
 def pow(
     input: Tensor | _Number, exponent: Tensor | _Number, *, out: Tensor | None = None
@@ -920,11 +937,7 @@ def remainder(input: Tensor | _Number, other: Tensor | _Number) -> Tensor: ...
 def reshape(input: Tensor, shape: _Ints) -> Tensor: ...
 def result_type(tensor1: Tensor | _Number, tensor2: Tensor | _Number) -> _dtype: ...
 def rmsprop_step(
-    params: Sequence[Tensor],
-    square_avgs: Sequence[Tensor],
-    momentum_buffers: Sequence[Tensor] | None,
-    grad_avgs: Sequence[Tensor] | None,
-    steps: Tensor,
+    group: Any,
     lr: builtins.float,
     alpha: builtins.float,
     eps: builtins.float,
@@ -934,15 +947,16 @@ def rmsprop_step(
 ) -> None: ...
 def round(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def run_layers(sequential: Any, input: Any) -> Any: ...
+def same_objects(found: Any, wanted: Any) -> builtins.bool: ...
 def select(input: Tensor, dim: builtins.int, index: builtins.int) -> Tensor: ...
 def set_default_dtype(d: _Dtype) -> None: ...
 def set_grad_enabled(mode: builtins.bool) -> None: ...
+def set_layers(classes: Any, annotate: Any) -> None: ...
 def set_num_threads(n: builtins.int) -> None: ...
 def set_rng_state(new_state: Tensor) -> None: ...
 def sgd_step(
-    params: Sequence[Tensor],
-    momentum_buffers: Sequence[Tensor] | None,
-    steps: Tensor,
+    group: Any,
     lr: builtins.float,
     momentum: builtins.float,
     dampening: builtins.float,
