@@ -40,11 +40,12 @@ constexpr UnaryOp row_of(Activation act) {
 
 // c = act(alpha * a b + beta * c + bias), batched over the leading dimension.
 struct GemmArgs {
-  TensorRef c;       // [B, M, N], last dimension contiguous, not overlapping a or b
-  TensorRef a;       // [B, M, K]; a batch stride of 0 broadcasts; a transpose is a pair of strides
-  TensorRef b;       // [B, K, N]
-  TensorRef bias;    // [N] contiguous, or undefined
-  TensorRef a_sums;  // [M] contiguous, or undefined: receives the sums of a's rows; B is 1 then
+  TensorRef c;  // [B, M, N], last dimension contiguous, not overlapping a or b
+  TensorRef a;  // [B, M, K]; a batch stride of 0 broadcasts; a transpose is a pair of strides
+  TensorRef b;  // [B, K, N]
+  TensorRef bias = {};  // [N] contiguous, or undefined
+  TensorRef a_sums =
+      {};  // [M] contiguous, or undefined: receives the sums of a's rows; B is 1 then
   double alpha = 1;
   double beta = 0;  // 0 means that c is never read, NaN or not
   Activation act = Activation::None;
@@ -71,7 +72,7 @@ struct BatchNormBackwardArgs {
   TensorRef dweight, dbias;  // [C] or undefined
   bool training = true;
   Activation act = Activation::None;
-  TensorRef bias;  // [C] or undefined; read by an activation
+  TensorRef bias = {};  // [C] or undefined; read by an activation
 };
 
 // Softmax over the middle dimension of x [outer, n, inner] (rows).

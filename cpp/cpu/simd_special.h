@@ -156,9 +156,10 @@ LAMINA_SIMD Vec<T> gelu_grad(Vec<T> x) {
   using V = Vec<T>;
   const V density(0.39894228040143268);
   if constexpr (sizeof(T) == 4 && Native<T>::kFma) {
-    const V m = max(V(-kNormalCdfZero), x);
-    const V y = min(V(ErfConstants<T>::kNormalZero), m);
-    return fma(density * y, exp_nonpositive(V(-0.5) * y * y), normal_cdf_rational(m));
+    constexpr T kZero = ErfConstants<T>::kNormalZero;
+    const V y = min(V(kZero), max(V(-kZero), x));
+    const V cdf = normal_cdf_rational(max(V(-kNormalCdfZero), x));
+    return fma(density * y, exp_nonpositive(V(-0.5) * y * y), cdf);
   } else {
     const V a = min(V(ErfConstants<T>::kNormalZero), abs(x));
     const V tail = fnma(a, density, mills(a));

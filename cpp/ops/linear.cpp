@@ -50,21 +50,18 @@ void fused_backward(Backward& b, const Tensor& g, const Tensor& x, const Tensor&
   if (b.needs(0)) {
     Tensor dx = empty(sizes, g.dtype(), g.device());
     const Matrix c(dx, in), w(weight, in);
-    call<&DeviceApi::gemm>(
-        g.device(), "linear",
-        GemmArgs{.c = c.ref(), .a = dy.ref(), .b = w.ref(), .bias = {}, .a_sums = {}});
+    call<&DeviceApi::gemm>(g.device(), "linear",
+                           GemmArgs{.c = c.ref(), .a = dy.ref(), .b = w.ref()});
     b.set(0, std::move(dx));
   }
   Tensor dbias = b.needs(2) ? empty(Dims{out}, g.dtype(), g.device()) : Tensor();
   if (b.needs(1)) {
     Tensor dweight = empty(Dims{out, in}, g.dtype(), g.device());
     const Matrix c(dweight, in), operand(x, in);
-    call<&DeviceApi::gemm>(g.device(), "linear",
-                           GemmArgs{.c = c.ref(),
-                                    .a = dy.transposed(),
-                                    .b = operand.ref(),
-                                    .bias = {},
-                                    .a_sums = ref_or_none(dbias)});
+    call<&DeviceApi::gemm>(
+        g.device(), "linear",
+        GemmArgs{
+            .c = c.ref(), .a = dy.transposed(), .b = operand.ref(), .a_sums = ref_or_none(dbias)});
     b.set(1, std::move(dweight));
   } else if (b.needs(2)) {
     const int64_t dim = 0;
@@ -112,7 +109,6 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
                                     .a = a.ref(),
                                     .b = w.transposed(),
                                     .bias = ref_or_none(adjacent),
-                                    .a_sums = {},
                                     .act = keeps_input ? Activation::None : act});
   }
   if (keeps_input) call<&DeviceApi::unary>(x.device(), "linear", row_of(act), y, before, Params{});

@@ -20,9 +20,7 @@ struct Batch {
 
 void gemm(const char* op, const Tensor& c, const Tensor& a, const Tensor& b) {
   const Batch cb(c), ab(a), bb(b);
-  call<&DeviceApi::gemm>(
-      c.device(), op,
-      GemmArgs{.c = cb.ref(), .a = ab.ref(), .b = bb.ref(), .bias = {}, .a_sums = {}});
+  call<&DeviceApi::gemm>(c.device(), op, GemmArgs{.c = cb.ref(), .a = ab.ref(), .b = bb.ref()});
 }
 
 }  // namespace

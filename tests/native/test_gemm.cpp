@@ -107,6 +107,34 @@ class Product {
     }
   }
 
+  // The sums of a's rows, taken beside the product, which they leave as it is.
+  void check_row_sums() const {
+    std::vector<long double> want, size;
+    for (int64_t row = 0; row < c_.m; ++row) {
+      want.push_back(0);
+      size.push_back(0);
+      for (int64_t p = 0; p < c_.k; ++p) {
+        want.back() += a_[row * c_.k + p];
+        size.back() += std::fabs(a_[row * c_.k + p]);
+      }
+    }
+    const std::vector<T> plain = run(Activation::None);
+    std::vector<T> first;
+    for_each_thread_count([&] {
+      Array<T> sums({c_.m}), out({1, c_.m, c_.n});
+      sums.fill(std::numeric_limits<T>::quiet_NaN());
+      Ctx ctx;
+      cpu::gemm(ctx, {.c = out, .a = a_, .b = b_, .a_sums = sums});
+      const double c = static_cast<double>(c_.k + 1) * std::numeric_limits<T>::epsilon() / 2;
+      BOOST_TEST_CONTEXT(c_) {
+        check_close(sums.values(), want, [&](size_t i) { return c * size[i]; });
+        BOOST_TEST(same_bits(out.values(), plain));
+        if (first.empty()) first = sums.values();
+        BOOST_TEST(same_bits(sums.values(), first));
+      }
+    });
+  }
+
  private:
   static Dims batch_strides(Layout layout, int64_t rows, int64_t cols, bool broadcast) {
     Dims strides = strides_of(layout, rows, cols);
@@ -157,8 +185,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(several_blocks_in_every_form, T, Floats) {
   struct Shape {
     int64_t m, n, k;
   };
-  // packed (two and three blocks of k, several tiles); local and skinny; k split; dot.
-  for (const Shape s : {Shape{131, 97, 521},
+  // packed (two and three blocks of k, several tiles), with a transposed b; the same with a b of
+  // more than a cache; local and skinny; k split; dot.
+  for (const Shape s : {Shape{131, 150, 521},
+                        {230, 530, 520},
                         {293, 541, 71},
                         {19, 75, 607},
                         {150, 10, 300},
@@ -239,6 +269,23 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(batch_of_rows_folds, T, Floats) {
   });
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(sums_of_rows, T, Floats) {
+  for (const Layout a : kLayouts) {
+    for (const Layout b : {Layout::Rows, Layout::Columns}) {
+      for (const Case& c : {Case{.m = 10, .n = 64, .k = 32}, Case{.m = 700, .n = 40, .k = 1},
+                            Case{.m = 33, .n = 17, .k = 300}, Case{.m = 300, .n = 140, .k = 400},
+                            Case{.m = 3, .n = 5, .k = 30011}, Case{.m = 9, .n = 0, .k = 7},
+                            Case{.m = 9, .n = 4, .k = 0}}) {
+        Case laid = c;
+        laid.a = a;
+        laid.b = b;
+        const Product<T> product(laid);
+        for_each_table([&] { product.check_row_sums(); });
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(nothing_to_add_up, T, Floats) {
   for (const double beta : {0.0, 2.0}) {
     for (const bool bias : {false, true}) {
@@ -314,7 +361,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(special_values, T, Floats) {
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(same_bits_on_any_number_of_threads, T, Floats) {
   for (const Case& c : {Case{.m = 32, .n = 512, .k = 784, .b = Layout::Columns, .bias = true},
-                        Case{.m = 300, .n = 260, .k = 531, .beta = 1},
+                        Case{.m = 300, .n = 260, .k = 531, .b = Layout::Columns, .beta = 1},
+                        Case{.m = 300, .n = 541, .k = 600, .beta = 1},
                         Case{.m = 512, .n = 300, .k = 32, .a = Layout::Columns},
                         Case{.m = 6, .n = 11, .k = 30011, .b = Layout::Columns},
                         Case{.m = 1, .n = 700, .k = 1500, .b = Layout::Columns},

@@ -193,6 +193,58 @@ class Norm {
     BOOST_TEST(same_bits(db_alone.values(), db.values()));
   }
 
+  // With an activation: the same bits as norm and activation one after the other.
+  void check_activation(Activation act) {
+    const int op = static_cast<int>(row_of(act));
+    const bool output = info(row_of(act)).saves == Saves::Output;
+    const cpu::PointwiseMicro<T>& pointwise = cpu::micro().of<T>().pointwise;
+    Array<T> z(sizes_), y(sizes_), dz(sizes_);
+    Ctx ctx;
+    BatchNormArgs forward{.x = x_,
+                          .y = z,
+                          .weight = optional(weight_),
+                          .bias = optional(bias_),
+                          .mean = mean_,
+                          .invstd = invstd_,
+                          .running_mean = {},
+                          .running_var = {}};
+    cpu::batch_norm(ctx, forward);
+    const auto at = [](Array<T>& t) { return t.ref().template as<T>(); };
+    const int64_t n = x_.numel();
+    pointwise.unary[op](n, at(y), at(z), T(0), T(0));
+    pointwise.unary_backward[op](n, at(dz), at(dy_), at(output ? y : z), T(0), T(0));
+    Array<T> fused(sizes_);
+    forward.y = fused;
+    forward.act = act;
+    cpu::batch_norm(ctx, forward);
+    BOOST_TEST(same_bits(fused.values(), y.values()));
+
+    Array<T> dx(sizes_), dw({c_.channels}), db({c_.channels});
+    Array<T> fused_dx(sizes_), fused_dw({c_.channels}), fused_db({c_.channels});
+    for (const bool training : {true, false}) {
+      BatchNormBackwardArgs args{.x = x_,
+                                 .dy = dz,
+                                 .weight = optional(weight_),
+                                 .mean = mean_,
+                                 .invstd = invstd_,
+                                 .dx = dx,
+                                 .dweight = dw,
+                                 .dbias = db,
+                                 .training = training};
+      cpu::batch_norm_backward(ctx, args);
+      args.dy = dy_;
+      args.dx = fused_dx;
+      args.dweight = fused_dw;
+      args.dbias = fused_db;
+      args.act = act;
+      args.bias = optional(bias_);
+      cpu::batch_norm_backward(ctx, args);
+      BOOST_TEST(same_bits(fused_dx.values(), dx.values()));
+      BOOST_TEST(same_bits(fused_dw.values(), dw.values()));
+      BOOST_TEST(same_bits(fused_db.values(), db.values()));
+    }
+  }
+
   // Everything that the forward and the backward write, one after the other.
   std::vector<T> outputs() {
     Array<T> y(sizes_), dx(sizes_), dw({c_.channels}), db({c_.channels});
@@ -266,6 +318,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(channels_of_several_elements, T, Floats) {
   check_norm<T>({1, 2, 5003});
   check_norm<T>({3, 2, 2049});
   check_norm<T>({33, 2, 7, 0, false});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(activations, T, Floats) {
+  for (const Case& c : {Case{33, 65, 1}, Case{7, 3, 1, 0, false}, Case{5, 3, 17}, Case{2, 3, 5003},
+                        Case{130, 2, 1031}}) {
+    Norm<T> norm(c);
+    for (const Activation act :
+         {Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Gelu}) {
+      for_each_table([&] { norm.check_activation(act); });
+    }
+  }
 }
 
 // More elements to a channel than one chunk holds, on either side of the cut.

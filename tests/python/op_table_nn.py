@@ -7,6 +7,7 @@ import lamina.nn.functional as F
 import numpy as np
 from lamina import _core
 from op_table_row import Row, Sample, Wrong, point, spread, stream, with_nan
+from scipy.special import ndtr
 
 RNG = stream("layers")
 A, B = spread(RNG, (2, 3)), spread(RNG, (3, 2))
@@ -122,6 +123,56 @@ LINEAR = Row(
     ],
 )
 
+ACTIVATIONS = {
+    "none": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "gelu": lambda z: z * ndtr(z),
+}
+
+
+def after_activation(error, z):
+    """No activation's slope exceeds 1.13; its own roundings are 8 of |z| + 1."""
+    return 1.13 * error + 8 * (np.abs(z) + 1)
+
+
+def unknown_activation(name, call):
+    return Wrong(
+        lambda: call("elu"),
+        ValueError,
+        rf"^{name}: activation must be 'none', 'relu', 'tanh', 'sigmoid' or 'gelu', got 'elu'$",
+    )
+
+
+LINEAR_ACT = Row(
+    "linear_act",
+    [
+        *[Sample(A, W, BIAS, name) for name in ACTIVATIONS],
+        Sample(A, W, None, "gelu"),
+        Sample(BATCH, W, BIAS, "tanh"),
+    ],
+    lambda x, weight, bias, act: ACTIVATIONS[act](linear(x, weight, 0.0 if bias is None else bias)),
+    edges=[Sample(A[:0], W, BIAS, "gelu"), Sample(A[:, :0], W[:, :0], BIAS, "tanh")],
+    wide=[
+        Sample(RNG.standard_normal((33, 70)), RNG.standard_normal((17, 70)), np.ones(17), name)
+        for name in ACTIVATIONS
+    ],
+    error=lambda y, x, weight, bias, act: after_activation(
+        linear_error(y, x, weight, 0.0 if bias is None else bias),
+        linear(x, weight, 0.0 if bias is None else bias),
+    ),
+    dtypes="floating",
+    wrong=[
+        unknown_activation("linear_act", lambda act: _core.linear_act(T, T, None, act)),
+        Wrong(
+            lambda: _core.linear_act(T, lamina.ones(4, 2), None, "relu"),
+            ValueError,
+            r"^linear: input has 3 features but weight expects 2",
+        ),
+    ],
+)
+
 # -- batch norm --------------------------------------------------------------------------------
 
 CHANNELS = spread(RNG, 3, (0.3, 2.0))
@@ -217,6 +268,31 @@ BATCH_NORM = Row(
     ],
 )
 
+BATCH_NORM_ACT = Row(
+    "batch_norm_act",
+    [
+        *[Sample(DATA, None, None, CHANNELS, SHIFT, True, 0.1, 1e-5, a) for a in ACTIVATIONS],
+        Sample(spread(RNG, (2, 3, 2)), None, None, None, None, True, 0.1, 1e-3, "gelu"),
+        Sample(DATA, MEAN, VAR, CHANNELS, SHIFT, False, 0.1, 1e-5, "sigmoid"),
+        Sample(DATA, MEAN, VAR, CHANNELS, None, False, 0.1, 1e-5, "gelu"),
+    ],
+    lambda *args: ACTIVATIONS[args[-1]](batch_norm(*args[:-1])),
+    edges=[Sample(DATA[:0], MEAN, VAR, CHANNELS, SHIFT, False, 0.1, 1e-5, "tanh")],
+    error=lambda y, *args: after_activation(
+        batch_norm_error(y, *args[:-1]), batch_norm(*args[:-1])
+    ),
+    constant=(1, 2),
+    layouts=(0,),
+    why="layouts: channel vectors are refused unless contiguous",
+    dtypes="floating",
+    wrong=[
+        unknown_activation(
+            "batch_norm_act",
+            lambda act: _core.batch_norm_act(T, ONES3, ONES3, None, None, False, 0.1, 1e-5, act),
+        ),
+    ],
+)
+
 X = spread(RNG, (2, 2, 3))
 
 
@@ -249,4 +325,4 @@ DROPOUT = Row(
     ],
 )
 
-ROWS = [*PRODUCTS, LINEAR, BATCH_NORM, DROPOUT]
+ROWS = [*PRODUCTS, LINEAR, LINEAR_ACT, BATCH_NORM, BATCH_NORM_ACT, DROPOUT]
