@@ -153,12 +153,14 @@ struct DeviceApi {
   void (*from_host)(Ctx&, const TensorRef& dst, const void* host);
 
   // -- pointwise ---------------------------------------------------------------------------------
-  // Operands broadcast to dst. They are cast to the compute dtype block by block: dst's for unary
-  // and binary, `compute` for comparisons (dst is bool).
+  // Operands broadcast to dst. They are cast to the compute dtype block by block: dst's for rows
+  // of one to three operands, `compute` for comparisons (dst is bool).
   void (*unary)(Ctx&, UnaryOp, const TensorRef& dst, const TensorRef& x, Params);
   void (*unary_backward)(Ctx&, UnaryOp, const TensorRef& dx, const TensorRef& g,
                          const TensorRef& saved, Params);
   void (*binary)(Ctx&, BinaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y);
+  void (*ternary)(Ctx&, TernaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
+                  const TensorRef& z, Params);
   void (*compare)(Ctx&, CompareOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
                   DType compute);
   // dst = cond ? x : y; cond is bool.

@@ -217,4 +217,55 @@ LAMINA_HD V erfinv_halley(V x) {
 LAMINA_HD float erfinv(float x) { return static_cast<float>(erfinv_halley<3>(double(x))); }
 LAMINA_HD double erfinv(double x) { return erfinv_halley<3>(x); }
 
+// -- expressions over any V: numbers, vectors, and (the derivatives) whole tensors
+// ------------------
+
+// sin(pi x) / (pi x); x less an even integer, which is exact, has the same sine.
+template <class V>
+LAMINA_HD V sinc(V x) {
+  const V r = x - V(2) * round(x * V(0.5));
+  return select(x == V(0), V(1), sin(r * V(3.14159265358979324)) / (x * V(3.14159265358979324)));
+}
+// (cos(pi x) - sinc(x)) / x, and its series where that cancels.
+template <class V>
+LAMINA_HD V sinc_grad(V x) {
+  const V pi(3.14159265358979324);
+  const V safe = select(abs(x) < V(0.15), V(1), x);
+  const V r = safe - V(2) * round(safe * V(0.5));
+  const V far = (cos(r * pi) - sin(r * pi) / (safe * pi)) / safe;
+  const V z = x * x * V(9.8696044010893586);
+  const V near =
+      V(-1. / 3) +
+      z * (V(1. / 30) +
+           z * (V(-1. / 840) +
+                z * (V(1. / 45360) +
+                     z * (V(-1. / 3991680) + z * (V(1. / 518918400) + z * V(-1. / 93405312000))))));
+  return select(abs(x) < V(0.15), x * V(9.8696044010893586) * near, far);
+}
+
+// 1 / x, and 0 at 0: the derivative of an angle at the origin, as PyTorch has it.
+template <class V>
+LAMINA_HD V reciprocal_or_zero(V x) {
+  return select(x == V(0), V(0), V(1) / select(x == V(0), V(1), x));
+}
+
+// Python's %: with the sign of y.
+template <class V>
+LAMINA_HD V remainder(V x, V y) {
+  const V m = fmod(x, y);
+  return select((m != V(0)) & ((m < V(0)) ^ (y < V(0))), m + y, m);
+}
+
+// Python's //: the quotient of x less what remains, so that 1 // 0.1 is 9.
+template <class V>
+LAMINA_HD V floor_divide(V x, V y) {
+  const V m = fmod(x, y);
+  V q = (x - m) / y;
+  q = select((m != V(0)) & ((m < V(0)) ^ (y < V(0))), q - V(1), q);
+  V whole = floor(q);
+  whole = select(q - whole > V(0.5), whole + V(1), whole);
+  const V plain = x / y;
+  return select(y == V(0), plain, select(q == V(0), copysign(V(0), plain), whole));
+}
+
 }  // namespace lamina::scalar

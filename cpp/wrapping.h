@@ -53,6 +53,40 @@ struct Wrapping {
   LAMINA_HD friend constexpr Wrapping ceil(Wrapping a) { return a; }
   LAMINA_HD friend constexpr Wrapping round(Wrapping a) { return a; }
   LAMINA_HD friend constexpr Wrapping trunc(Wrapping a) { return a; }
+  // Towards zero for / and fmod, down for floor_divide and remainder. Ops refuse a divisor of 0;
+  // here it gives 0, like the least integer over -1 what wraps.
+  LAMINA_HD friend constexpr Wrapping operator/(Wrapping a, Wrapping b) {
+    if (b.value == T(0)) return b;
+    if (std::is_signed_v<T> && b == -Wrapping(T(1))) return -a;
+    return Wrapping(static_cast<T>(a.value / b.value));
+  }
+  LAMINA_HD friend constexpr Wrapping fmod(Wrapping a, Wrapping b) { return a - a / b * b; }
+  LAMINA_HD friend constexpr Wrapping remainder(Wrapping a, Wrapping b) {
+    const Wrapping m = fmod(a, b);
+    const bool other_side = (m < Wrapping(T(0))) != (b < Wrapping(T(0)));
+    return m.value != T(0) && other_side ? m + b : m;
+  }
+  LAMINA_HD friend constexpr Wrapping floor_divide(Wrapping a, Wrapping b) {
+    return (a - remainder(a, b)) / b;
+  }
+
+  LAMINA_HD friend constexpr Wrapping operator&(Wrapping a, Wrapping b) {
+    return from(a.wide() & b.wide());
+  }
+  LAMINA_HD friend constexpr Wrapping operator|(Wrapping a, Wrapping b) {
+    return from(a.wide() | b.wide());
+  }
+  LAMINA_HD friend constexpr Wrapping operator^(Wrapping a, Wrapping b) {
+    return from(a.wide() ^ b.wide());
+  }
+  // A count outside the type's width shifts every bit out, as PyTorch says.
+  LAMINA_HD friend constexpr Wrapping operator<<(Wrapping a, Wrapping n) {
+    return n.wide() < 8 * sizeof(T) ? from(a.wide() << n.wide()) : Wrapping(T(0));
+  }
+  LAMINA_HD friend constexpr Wrapping operator>>(Wrapping a, Wrapping n) {
+    const Wide last = 8 * sizeof(T) - 1;
+    return Wrapping(static_cast<T>(a.value >> (n.wide() < last ? n.wide() : last)));
+  }
   // By squaring. A negative exponent gives the integer part of the reciprocal, and 0 for a base of
   // 0, as PyTorch's does.
   LAMINA_HD friend constexpr Wrapping pow(Wrapping a, Wrapping n) {

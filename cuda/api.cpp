@@ -14,6 +14,7 @@ constinit const DeviceApi kApi = [] {
   api.unary = unary;
   api.unary_backward = unary_backward;
   api.binary = binary;
+  api.ternary = ternary;
   api.compare = compare;
   api.where = where;
   api.reduce = reduce;

@@ -19,6 +19,8 @@ void unary(Ctx&, UnaryOp, const TensorRef& dst, const TensorRef& x, Params);
 void unary_backward(Ctx&, UnaryOp, const TensorRef& dx, const TensorRef& g, const TensorRef& saved,
                     Params);
 void binary(Ctx&, BinaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y);
+void ternary(Ctx&, TernaryOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
+             const TensorRef& z, Params);
 void compare(Ctx&, CompareOp, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
              DType compute);
 void where(Ctx&, const TensorRef& dst, const TensorRef& cond, const TensorRef& x,

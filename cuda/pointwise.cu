@@ -10,9 +10,9 @@
 namespace lamina::cuda {
 namespace {
 
-// Integers have only the rows whose rule keeps them integers.
+// Integers have only the rows whose rule keeps them integers, and bits are theirs alone.
 template <class T, Rule kRule>
-constexpr bool kHas = std::is_floating_point_v<T> || kRule != Rule::Float;
+constexpr bool kHas = std::is_floating_point_v<T> ? has_floats(kRule) : has_integers(kRule);
 
 // What the rows take for T: plain floats, and integers that wrap.
 template <class T>
@@ -37,6 +37,16 @@ struct UnaryBackward {
   template <class Row>
   LAMINA_DEVICE T apply(const T (&in)[2]) const {
     return Row::template backward<T>(in[0], in[1], a, b);
+  }
+};
+
+template <class T>
+struct TernaryForward {
+  T a;
+  template <class Row>
+  LAMINA_DEVICE T apply(const T (&in)[3]) const {
+    using V = Value<T>;
+    return plain(Row::template forward<V>(V(in[0]), V(in[1]), V(in[2]), V(a)));
   }
 };
 
@@ -81,6 +91,16 @@ LAMINA_DEVICE uint64_t packs(BinaryOp op, const Elementwise<N>& e, F f) {
   }
   return 0;
 }
+template <class T, int N, class F>
+LAMINA_DEVICE uint64_t packs(TernaryOp op, const Elementwise<N>& e, F f) {
+  switch (op) {
+#define LAMINA_ROW(name, rule, ...) LAMINA_PACK_CASE(TernaryOp, name, rule)
+    LAMINA_TERNARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
+    default: break;
+  }
+  return 0;
+}
 template <class T, int M, class F>
 LAMINA_DEVICE T element(UnaryOp op, F f, const T (&in)[M]) {
   switch (op) {
@@ -96,6 +116,16 @@ LAMINA_DEVICE T element(BinaryOp op, F f, const T (&in)[M]) {
   switch (op) {
 #define LAMINA_ROW(name, rule, ...) LAMINA_ELEMENT_CASE(BinaryOp, name, rule)
     LAMINA_BINARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
+    default: break;
+  }
+  return T(0);
+}
+template <class T, int M, class F>
+LAMINA_DEVICE T element(TernaryOp op, F f, const T (&in)[M]) {
+  switch (op) {
+#define LAMINA_ROW(name, rule, ...) LAMINA_ELEMENT_CASE(TernaryOp, name, rule)
+    LAMINA_TERNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
     default: break;
   }
@@ -142,16 +172,18 @@ __global__ void __launch_bounds__(kPointwiseThreads) where_kernel(Elementwise<4>
   }
 }
 
-void check_has_integers(const RowInfo& row, DType dtype) {
-  check<TypeError>(row.rule != Rule::Float || is_floating(dtype), row.name,
+void check_has(const RowInfo& row, DType dtype) {
+  check<TypeError>(has_integers(row.rule) || is_floating(dtype), row.name,
                    ": needs a floating dtype (float32 or float64), got ", dtype);
+  check<TypeError>(has_floats(row.rule) || !is_floating(dtype), row.name,
+                   ": needs an integer dtype, got ", dtype);
 }
 
 }  // namespace
 
 void unary(Ctx& ctx, UnaryOp op, const TensorRef& dst, const TensorRef& x, Params params) {
   const RowInfo& row = info(op);
-  check_has_integers(row, dst.dtype);
+  check_has(row, dst.dtype);
   const Call call(row.name, ctx);
   const Iter it(row.name, {dst, x});
   dispatch_compute(row.name, dst.dtype, [&]<class T>() {
@@ -175,12 +207,25 @@ void unary_backward(Ctx& ctx, UnaryOp op, const TensorRef& dx, const TensorRef& 
 
 void binary(Ctx& ctx, BinaryOp op, const TensorRef& dst, const TensorRef& x, const TensorRef& y) {
   const RowInfo& row = info(op);
-  check_has_integers(row, dst.dtype);
+  check_has(row, dst.dtype);
   const Call call(row.name, ctx);
   const Iter it(row.name, {dst, x, y});
   dispatch_compute(row.name, dst.dtype, [&]<class T>() {
     launch_elementwise<T>(call, rows_kernel<T, BinaryOp, 3, BinaryForward>,
                           Elementwise<3>::make<T>(it), op, BinaryForward{});
+  });
+}
+
+void ternary(Ctx& ctx, TernaryOp op, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
+             const TensorRef& z, Params params) {
+  const RowInfo& row = info(op);
+  check_has(row, dst.dtype);
+  const Call call(row.name, ctx);
+  const Iter it(row.name, {dst, x, y, z});
+  dispatch_compute(row.name, dst.dtype, [&]<class T>() {
+    const TernaryForward<T> f{static_cast<T>(params.a)};
+    launch_elementwise<T>(call, rows_kernel<T, TernaryOp, 4, TernaryForward<T>>,
+                          Elementwise<4>::make<T>(it), op, f);
   });
 }
 

@@ -83,6 +83,7 @@ PROPERTIES = {
 }
 ATTRIBUTES = {"requires_grad": "builtins.bool", "grad": "Tensor | None", "data": "Tensor"}
 BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
+BINARY += ["lshift", "rshift"]
 OTHERS = """\
     def __new__(cls, *data: Any) -> Self: ...
     def __matmul__(self, other: Tensor) -> Tensor: ...

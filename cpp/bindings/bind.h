@@ -18,6 +18,7 @@ void bind_nn();
 void bind_layers();
 void bind_optim();
 void bind_info();
+void bind_aliases();  // second names of what the others bound
 // Makes Tensor and the functions from everything that was bound.
 void add_bound(PyObject* module);
 

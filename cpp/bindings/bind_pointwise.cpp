@@ -10,9 +10,11 @@ namespace lamina::bindings {
 
 namespace {
 
-// Rows with arguments of their own are bound further down; some are no methods in PyTorch.
+// Rows with arguments of their own are bound further down, others serve ops alone; some are no
+// methods in PyTorch.
 constexpr unsigned where_of(std::string_view row) {
-  if (is_one_of(row, {"leaky_relu", "gelu", "gelu_tanh", "softplus", "add", "sub", "div", "pow"}))
+  if (is_one_of(row, {"leaky_relu", "gelu", "gelu_tanh", "softplus", "add", "sub", "div", "pow",
+                      "clamp", "logit", "cube", "power", "div_trunc"}))
     return 0;
   return row == "silu" ? kFunction : kFunction | kMethod;
 }
@@ -36,13 +38,21 @@ Tensor scaled(Args& a, int other, int alpha) {
   return ops::mul(a.tensor(other), ops::scalar(factor, a.tensor(other).device()));
 }
 
-Tensor without_gradient_out(Args& a, Tensor result, int out) {
+Tensor ternary(TernaryOp op, Args& a, const Tensor& y, const Tensor& z, double value, int out) {
+  if (!a.has(out)) return ops::ternary(op, a.tensor(0), y, z, {value, 0});
+  ops::ternary_out(op, a.tensor(out), a.tensor(0), y, z, {value, 0});
+  return a.tensor(out);
+}
+
+// The result of an op without kernel of its own, into `out` where that is given.
+Tensor into(const char* op, Args& a, int out, Tensor result) {
   if (!a.has(out)) return result;
-  const Tensor& target = a.tensor(out);
-  check<ValueError>(target.sizes() == result.sizes(), "out has the wrong sizes",
-                    line("needs", result), line("out", target));
-  ops::copy_(target, result);
-  return target;
+  ops::composite_out(op, a.tensor(out), result);
+  return a.tensor(out);
+}
+
+std::optional<double> maybe_real(Args& a, int i) {
+  return a.has(i) ? std::optional(a.real(i)) : std::nullopt;
 }
 
 constexpr Def kRows[] = {
@@ -59,10 +69,12 @@ constexpr Def kRows[] = {
       #forward " of each pair of elements x and y, after broadcasting."),
         LAMINA_BINARY_ROWS(ROW)
 #undef ROW
-#define ROW(name, forward)                                                             \
-  def(                                                                                 \
-      #name "(operand input, operand other)", kFunction | kMethod,                     \
-      [](Args& a) { return ops::compare(CompareOp::name, a.tensor(0), a.tensor(1)); }, \
+#define ROW(name, forward)                                                                 \
+  def(                                                                                     \
+      #name "(operand input, operand other, *, Tensor? out=None)", kFunction | kMethod,    \
+      [](Args& a) {                                                                        \
+        return into(#name, a, 2, ops::compare(CompareOp::name, a.tensor(0), a.tensor(1))); \
+      },                                                                                   \
       #forward " of each pair of elements x and y, a bool tensor."),
             LAMINA_COMPARE_ROWS(ROW)
 #undef ROW
@@ -82,8 +94,7 @@ constexpr Def kDefs[] = {
     def(
         "div(operand input, operand other, *, str? rounding_mode=None, Tensor? out=None)", kBoth,
         [](Args& a) {
-          if (!a.has(2)) return binary(BinaryOp::div, a, a.tensor(0), a.tensor(1), 3);
-          return without_gradient_out(a, divide(a.tensor(0), a.tensor(1), a.text(2)), 3);
+          return binary(division(a.has(2) ? a.text(2) : nullptr), a, a.tensor(0), a.tensor(1), 3);
         },
         "input / other, rounded if `rounding_mode` is 'floor' or 'trunc'."),
     def(
@@ -91,13 +102,58 @@ constexpr Def kDefs[] = {
         [](Args& a) { return binary(BinaryOp::pow, a, a.tensor(0), a.tensor(1), 2); },
         "input to the power of exponent."),
     def(
-        "floor_divide(operand input, operand other)", kBoth,
-        [](Args& a) { return floor_divide(a.tensor(0), a.tensor(1)); },
-        "input / other, rounded towards minus infinity."),
+        "rsub(Tensor input, operand other, *, number alpha=1)", kFunction,
+        [](Args& a) {
+          const Scalar factor = a.number(2);
+          const Tensor& x = a.tensor(0);
+          return ops::sub(a.tensor(1),
+                          factor.value() == 1 ? x : ops::mul(x, ops::scalar(factor, x.device())));
+        },
+        "other - alpha * input."),
     def(
-        "remainder(operand input, operand other)", kBoth,
-        [](Args& a) { return remainder(a.tensor(0), a.tensor(1)); },
-        "What floor_divide leaves; it has the sign of `other`."),
+        "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, number value=1, Tensor? "
+        "out=None)",
+        kBoth,
+        [](Args& a) {
+          return ternary(TernaryOp::addcmul, a, a.tensor(1), a.tensor(2), a.number(3).value(), 4);
+        },
+        "input + value * tensor1 * tensor2."),
+    def(
+        "addcdiv(Tensor input, Tensor tensor1, Tensor tensor2, *, number value=1, Tensor? "
+        "out=None)",
+        kBoth,
+        [](Args& a) {
+          return ternary(TernaryOp::addcdiv, a, a.tensor(1), a.tensor(2), a.number(3).value(), 4);
+        },
+        "input + value * tensor1 / tensor2."),
+    def(
+        "lerp(Tensor input, Tensor end, operand weight, *, Tensor? out=None)", kBoth,
+        [](Args& a) { return ternary(TernaryOp::lerp, a, a.tensor(1), a.tensor(2), 0, 3); },
+        "input + weight * (end - input)."),
+    def(
+        "logit(Tensor input, float? eps=None, *, Tensor? out=None)", kBoth,
+        [](Args& a) { return into("logit", a, 2, ops::logit(a.tensor(0), maybe_real(a, 1))); },
+        "log(x / (1 - x)) of each element x, first moved into [eps, 1 - eps] where eps is given."),
+    def(
+        "nan_to_num(Tensor input, float nan=0, float? posinf=None, float? neginf=None, *, Tensor? "
+        "out=None)",
+        kBoth,
+        [](Args& a) {
+          return into("nan_to_num", a, 4,
+                      ops::nan_to_num(a.tensor(0), a.real(1), maybe_real(a, 2), maybe_real(a, 3)));
+        },
+        "Each element, with NaN and infinities replaced; by default by 0 and the largest numbers."),
+    def(
+        "positive(Tensor input)", kBoth,
+        [](Args& a) {
+          check<TypeError>(a.tensor(0).dtype() != DType::Bool, "positive: not defined for bool");
+          return a.tensor(0);
+        },
+        "The tensor itself."),
+    def(
+        "bitwise_not(Tensor input, *, Tensor? out=None)", kBoth,
+        [](Args& a) { return into("bitwise_not", a, 1, ops::bitwise_not(a.tensor(0))); },
+        "Every bit of each element flipped; of a bool, its opposite."),
     def(
         "leaky_relu(Tensor input, float negative_slope=0.01)", kFunction,
         [](Args& a) { return ops::leaky_relu(a.tensor(0), a.real(1)); },
@@ -111,21 +167,33 @@ constexpr Def kDefs[] = {
         [](Args& a) { return softplus(a.tensor(0), a.real(1), a.real(2)); },
         "log(1 + exp(beta * x)) / beta; x itself where beta * x exceeds the threshold."),
     def(
-        "where(Tensor condition, operand input, operand other)", kFunction,
-        [](Args& a) { return ops::where(a.tensor(0), a.tensor(1), a.tensor(2)); },
-        "`input` where the condition holds, `other` elsewhere."),
+        "where(Tensor condition, operand input, operand other)\n"
+        "where(Tensor condition) -> tuple[Tensor, ...]",
+        kFunction,
+        [](Args& a) -> PyObject* {
+          if (a.overload() == 1)
+            return to_python([&] {
+              MaybeRelease gil(a.work());
+              return ops::unbind(ops::nonzero(a.tensor(0)), 1);
+            }());
+          return to_python([&] {
+            MaybeRelease gil(a.work());
+            return ops::where(a.tensor(0), a.tensor(1), a.tensor(2));
+          }());
+        },
+        "`input` where the condition holds, `other` elsewhere; of a condition alone, the indices "
+        "of "
+        "what is not zero, a tensor for each dimension."),
     def(
         "where(Tensor self, Tensor condition, operand other)", kMethod,
         [](Args& a) { return ops::where(a.tensor(1), a.tensor(0), a.tensor(2)); },
         "This tensor where the condition holds, `other` elsewhere."),
-#define CLAMP(name)                                                              \
-  def(                                                                           \
-      name "(Tensor input, operand? min=None, operand? max=None)", kBoth,        \
-      [](Args& a) { return ops::clamp(a.tensor(0), a.tensor(1), a.tensor(2)); }, \
-      "Each element, moved into [min, max].")
-    CLAMP("clamp"),
-    CLAMP("clip"),
-#undef CLAMP
+    def(
+        "clamp(Tensor input, operand? min=None, operand? max=None, *, Tensor? out=None)", kBoth,
+        [](Args& a) {
+          return into("clamp", a, 3, ops::clamp(a.tensor(0), a.tensor(1), a.tensor(2)));
+        },
+        "Each element, moved into [min, max]."),
     def(
         "masked_fill(Tensor input, Tensor mask, number value)", kBoth,
         [](Args& a) { return ops::masked_fill(a.tensor(0), a.tensor(1), a.number(2)); },
@@ -137,14 +205,14 @@ constexpr Def kDefs[] = {
     PREDICATE(isfinite, "Where elements are neither infinite nor NaN."),
     PREDICATE(logical_not, "Where elements are zero."),
 #undef PREDICATE
-    def(
-        "logical_and(Tensor input, Tensor other)", kBoth,
-        [](Args& a) { return ops::logical_and(a.tensor(0), a.tensor(1)); },
-        "Where both are not zero."),
-    def(
-        "logical_or(Tensor input, Tensor other)", kBoth,
-        [](Args& a) { return ops::logical_or(a.tensor(0), a.tensor(1)); },
-        "Where one or both are not zero."),
+#define LOGICAL(name, doc)                                              \
+  def(                                                                  \
+      #name "(Tensor input, Tensor other, *, Tensor? out=None)", kBoth, \
+      [](Args& a) { return into(#name, a, 2, ops::name(a.tensor(0), a.tensor(1))); }, doc)
+    LOGICAL(logical_and, "Where both are not zero."),
+    LOGICAL(logical_or, "Where one or both are not zero."),
+    LOGICAL(logical_xor, "Where one is not zero, and the other is."),
+#undef LOGICAL
     def(
         "isclose(Tensor input, Tensor other, float rtol=1e-5, float atol=1e-8, bool "
         "equal_nan=False)",

@@ -12,74 +12,13 @@ namespace {
 
 bool holds(const Tensor& condition) { return item("all", ops::all(condition)).i != 0; }
 
-// Rounds the quotient; integers divide in float64 and are exact up to 2^53.
-template <class Round>
-Tensor rounded_quotient(const char* op, const Tensor& x, const Tensor& y, Round round) {
-  const DType type = ops::result_type(x, y);
-  check<TypeError>(type != DType::Bool, op, ": not defined for bool");
-  broadcast_sizes(op, x.sizes(), y.sizes());
-  broadcast_sizes(op, x.sizes(), y.sizes());  // or the error names another op
-  if (is_floating(type)) return round(ops::div(x, y));
-  check<RuntimeError>(holds(ops::ne(y, ops::scalar(0, y.device()))), op,
-                      ": division of integers by zero");
-  return ops::to(round(ops::div(ops::to(x, DType::Float64), ops::to(y, DType::Float64))), type);
-}
-
-void check_bools(const char* op, const Tensor& x, const Tensor& y) {
-  check<TypeError>(x.dtype() == DType::Bool && y.dtype() == DType::Bool, op,
-                   ": only for bool tensors, got ", x.dtype(), " and ", y.dtype());
-}
-
 }  // namespace
 
-Tensor floor_divide(const Tensor& x, const Tensor& y) {
-  return rounded_quotient("floor_divide", x, y, [](const Tensor& q) { return ops::floor(q); });
-}
-
-Tensor remainder(const Tensor& x, const Tensor& y) {
-  const DType type = ops::result_type(x, y);
-  // The quotient of two floats is often rounded up to an integer; in double it hardly ever is.
-  const bool widen = type == DType::Float32;
-  const Tensor a = widen ? ops::to(x, DType::Float64) : x;
-  const Tensor b = widen ? ops::to(y, DType::Float64) : y;
-  const Tensor q =
-      rounded_quotient("remainder", a, b, [](const Tensor& v) { return ops::floor(v); });
-  Tensor whole = ops::mul(q, b);
-  if (is_floating(type)) {  // 0 times an infinite divisor
-    const Tensor zero = ops::scalar(0.0, x.device());
-    whole = ops::where(ops::eq(q, zero), zero, whole);
-  }
-  return ops::to(ops::sub(a, whole), type);
-}
-
-Tensor divide(const Tensor& x, const Tensor& y, const char* mode) {
-  if (!mode) return ops::div(x, y);
-  if (std::strcmp(mode, "floor") == 0) return floor_divide(x, y);
-  check<ValueError>(std::strcmp(mode, "trunc") == 0,
-                    "div: rounding_mode must be None, 'floor' or 'trunc', got '", mode, "'");
-  return rounded_quotient("div", x, y, [](const Tensor& q) { return ops::trunc(q); });
-}
-
-Tensor bitwise_and(const Tensor& x, const Tensor& y) {
-  check_bools("&", x, y);
-  return ops::logical_and(x, y);
-}
-
-Tensor bitwise_or(const Tensor& x, const Tensor& y) {
-  check_bools("|", x, y);
-  return ops::logical_or(x, y);
-}
-
-Tensor bitwise_xor(const Tensor& x, const Tensor& y) {
-  check_bools("^", x, y);
-  return ops::ne(x, y);
-}
-
-Tensor bitwise_not(const Tensor& x) {
-  if (x.dtype() == DType::Bool) return ops::logical_not(x);
-  check<TypeError>(!is_floating(x.dtype()), "~: only for bool and integer tensors, got ",
-                   x.dtype());
-  return ops::sub(ops::neg(x), ops::scalar(1, x.device()));
+BinaryOp division(const char* mode) {
+  if (!mode) return BinaryOp::div;
+  if (std::strcmp(mode, "floor") == 0) return BinaryOp::floor_divide;
+  if (std::strcmp(mode, "trunc") == 0) return BinaryOp::div_trunc;
+  raise<ValueError>("div: rounding_mode must be None, 'floor' or 'trunc', got '", mode, "'");
 }
 
 Tensor isclose(const Tensor& x, const Tensor& y, double rtol, double atol, bool equal_nan) {

@@ -38,5 +38,6 @@ PYBIND11_MODULE(_core, m) {
   bind_layers();
   bind_optim();
   bind_info();
+  bind_aliases();
   add_bound(m.ptr());
 }

@@ -62,22 +62,6 @@ PyObject* with_operands(const char* op, PyObject* a, PyObject* b, F f) {
   });
 }
 
-// Operators that are no rows, with the names that error texts give them.
-struct Composite {
-  const char* name;
-  Tensor (*function)(const Tensor&, const Tensor&);
-};
-constexpr Composite kFloorDivide{"floor_divide", floor_divide};
-constexpr Composite kRemainder{"remainder", remainder};
-constexpr Composite kAnd{"&", bitwise_and};
-constexpr Composite kOr{"|", bitwise_or};
-constexpr Composite kXor{"^", bitwise_xor};
-
-template <const Composite& op>
-PyObject* binary(PyObject* a, PyObject* b) {
-  return with_operands(op.name, a, b, op.function);
-}
-
 template <BinaryOp op>
 PyObject* row(PyObject* a, PyObject* b) {
   return with_operands(info(op).name, a, b,
@@ -86,16 +70,9 @@ PyObject* row(PyObject* a, PyObject* b) {
 
 template <BinaryOp op>
 PyObject* row_in_place(PyObject* a, PyObject* b) {
-  return with_operands(info(op).name, a, b, [](const Tensor& x, const Tensor& y) {
+  return with_operands(info(op).in_place, a, b, [](const Tensor& x, const Tensor& y) {
     ops::binary_(op, x, y);
     return x;
-  });
-}
-
-template <const Composite& op>
-PyObject* in_place(PyObject* a, PyObject* b) {
-  return with_operands(op.name, a, b, [](const Tensor& x, const Tensor& y) {
-    return rewrite(x, recording(x, y), [&](const Tensor& self) { return op.function(self, y); });
   });
 }
 
@@ -141,7 +118,7 @@ PyObject* absolute(PyObject* self) {
   return unary(self, [](const Tensor& x) { return ops::abs(x); });
 }
 PyObject* invert(PyObject* self) {
-  return unary(self, [](const Tensor& x) { return bitwise_not(x); });
+  return unary(self, [](const Tensor& x) { return ops::bitwise_not(x); });
 }
 PyObject* positive(PyObject* self) { return Py_NewRef(self); }
 
@@ -216,23 +193,27 @@ void add_number_slots(std::vector<PyType_Slot>& slots) {
            slot(Py_nb_subtract, row<BinaryOp::sub>),
            slot(Py_nb_multiply, row<BinaryOp::mul>),
            slot(Py_nb_true_divide, row<BinaryOp::div>),
-           slot(Py_nb_floor_divide, binary<kFloorDivide>),
-           slot(Py_nb_remainder, binary<kRemainder>),
+           slot(Py_nb_floor_divide, row<BinaryOp::floor_divide>),
+           slot(Py_nb_remainder, row<BinaryOp::remainder>),
            slot(Py_nb_power, power),
            slot(Py_nb_matrix_multiply, matmul),
-           slot(Py_nb_and, binary<kAnd>),
-           slot(Py_nb_or, binary<kOr>),
-           slot(Py_nb_xor, binary<kXor>),
+           slot(Py_nb_and, row<BinaryOp::bitwise_and>),
+           slot(Py_nb_or, row<BinaryOp::bitwise_or>),
+           slot(Py_nb_xor, row<BinaryOp::bitwise_xor>),
+           slot(Py_nb_lshift, row<BinaryOp::bitwise_left_shift>),
+           slot(Py_nb_rshift, row<BinaryOp::bitwise_right_shift>),
            slot(Py_nb_inplace_add, row_in_place<BinaryOp::add>),
            slot(Py_nb_inplace_subtract, row_in_place<BinaryOp::sub>),
            slot(Py_nb_inplace_multiply, row_in_place<BinaryOp::mul>),
            slot(Py_nb_inplace_true_divide, row_in_place<BinaryOp::div>),
-           slot(Py_nb_inplace_floor_divide, in_place<kFloorDivide>),
-           slot(Py_nb_inplace_remainder, in_place<kRemainder>),
+           slot(Py_nb_inplace_floor_divide, row_in_place<BinaryOp::floor_divide>),
+           slot(Py_nb_inplace_remainder, row_in_place<BinaryOp::remainder>),
            slot(Py_nb_inplace_power, power_in_place),
-           slot(Py_nb_inplace_and, in_place<kAnd>),
-           slot(Py_nb_inplace_or, in_place<kOr>),
-           slot(Py_nb_inplace_xor, in_place<kXor>),
+           slot(Py_nb_inplace_and, row_in_place<BinaryOp::bitwise_and>),
+           slot(Py_nb_inplace_or, row_in_place<BinaryOp::bitwise_or>),
+           slot(Py_nb_inplace_xor, row_in_place<BinaryOp::bitwise_xor>),
+           slot(Py_nb_inplace_lshift, row_in_place<BinaryOp::bitwise_left_shift>),
+           slot(Py_nb_inplace_rshift, row_in_place<BinaryOp::bitwise_right_shift>),
            slot(Py_nb_negative, negative),
            slot(Py_nb_positive, positive),
            slot(Py_nb_absolute, absolute),

@@ -14,6 +14,7 @@ constexpr DeviceApi kCpuApi = {
     .unary = cpu::unary,
     .unary_backward = cpu::unary_backward,
     .binary = cpu::binary,
+    .ternary = cpu::ternary,
     .compare = cpu::compare,
     .where = cpu::where,
     .reduce = cpu::reduce,

@@ -19,6 +19,16 @@ void unary_loop(int64_t n, T* out, const T* x, T, T) {
   for (int64_t i = 0; i < n; ++i) out[i] = Row::forward(load(x + i), none, none).value;
 }
 
+template <class T, class Row>
+void ternary_loop(int64_t n, T* out, const T* x, const T* y, const T* z, T a, unsigned scalars) {
+  const int64_t dx = (scalars & kXScalar) != 0 ? 0 : 1;
+  const int64_t dy = (scalars & kYScalar) != 0 ? 0 : 1;
+  const int64_t dz = (scalars & kZScalar) != 0 ? 0 : 1;
+  for (int64_t i = 0; i < n; ++i)
+    out[i] =
+        Row::forward(load(x + dx * i), load(y + dy * i), load(z + dz * i), Wrapping<T>(a)).value;
+}
+
 template <class T>
 T plain(Wrapping<T> v) {
   return v.value;
@@ -45,15 +55,20 @@ void zip_loop(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
 template <class T>
 constexpr PointwiseMicro<T> make_pointwise() {
   PointwiseMicro<T> m{};
-#define LAMINA_ROW(name, rule, ...)        \
-  if constexpr (Rule::rule != Rule::Float) \
+#define LAMINA_ROW(name, rule, ...)       \
+  if constexpr (has_integers(Rule::rule)) \
     m.unary[static_cast<int>(UnaryOp::name)] = unary_loop<T, rows::name##_row>;
   LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
-#define LAMINA_ROW(name, rule, ...)        \
-  if constexpr (Rule::rule != Rule::Float) \
+#define LAMINA_ROW(name, rule, ...)       \
+  if constexpr (has_integers(Rule::rule)) \
     m.binary[static_cast<int>(BinaryOp::name)] = zip_loop<T, rows::name##_row, T>;
   LAMINA_BINARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
+#define LAMINA_ROW(name, rule, ...)       \
+  if constexpr (has_integers(Rule::rule)) \
+    m.ternary[static_cast<int>(TernaryOp::name)] = ternary_loop<T, rows::name##_row>;
+  LAMINA_TERNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
 #define LAMINA_ROW(name, ...) \
   m.compare[static_cast<int>(CompareOp::name)] = zip_loop<T, rows::name##_row, bool>;

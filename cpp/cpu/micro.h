@@ -17,18 +17,22 @@
 namespace lamina::cpu {
 
 // Which inputs of a pointwise block are one value, broadcast over the block.
-enum ScalarInputs : unsigned { kNoScalar = 0, kXScalar = 1, kYScalar = 2 };
+enum ScalarInputs : unsigned { kNoScalar = 0, kXScalar = 1, kYScalar = 2, kZScalar = 4 };
 
 template <class T>
 struct PointwiseMicro {
   using Unary = void (*)(int64_t n, T* out, const T* x, T a, T b);
   using UnaryBackward = void (*)(int64_t n, T* dx, const T* g, const T* saved, T a, T b);
   using Binary = void (*)(int64_t n, T* out, const T* x, const T* y, unsigned scalars);
+  // Three operands and a parameter; bit k of `scalars`: operand k is one value.
+  using Ternary = void (*)(int64_t n, T* out, const T* x, const T* y, const T* z, T a,
+                           unsigned scalars);
   using Compare = void (*)(int64_t n, bool* out, const T* x, const T* y, unsigned scalars);
 
   Unary unary[kUnaryOps];
   UnaryBackward unary_backward[kUnaryOps];
   Binary binary[kBinaryOps];
+  Ternary ternary[kTernaryOps];
   Compare compare[kCompareOps];
 };
 

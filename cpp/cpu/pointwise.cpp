@@ -8,6 +8,13 @@
 namespace lamina::cpu {
 namespace {
 
+// Whether two contiguous runs share no byte.
+bool apart(const TensorRef& a, const TensorRef& b, int64_t n) {
+  const auto* p = static_cast<const char*>(a.data);
+  const auto* q = static_cast<const char*>(b.data);
+  return p + n * item_size(a.dtype) <= q || q + n * item_size(b.dtype) <= p;
+}
+
 // Work that fits one block needs neither an iterator nor a plan when all operands are the same
 // contiguous run: the case of a small network, where every nanosecond of ours shows.
 bool small_and_plain(const TensorRef& out, std::initializer_list<const TensorRef*> inputs,
@@ -39,17 +46,28 @@ int64_t grain_of(UnaryOp op) {
     case UnaryOp::sqrt:
     case UnaryOp::rsqrt:
     case UnaryOp::relu:
+    case UnaryOp::frac:
+    case UnaryOp::cube:
+    case UnaryOp::clamp:
     case UnaryOp::leaky_relu: return kLightGrain;
     default: return kHeavyGrain;
   }
 }
 
-int64_t grain_of(BinaryOp op) {
-  return op == BinaryOp::pow || op == BinaryOp::atan2 ? kHeavyGrain : kLightGrain;
-}
+int64_t grain_of(BinaryOp op) { return is_heavy(op) ? kHeavyGrain : kLightGrain; }
 
 [[noreturn, gnu::cold]] void refuse(const char* op, DType dtype) {
-  raise<TypeError>(op, ": not defined for ", dtype, "; convert the tensor with .float() first");
+  raise<TypeError>(op, ": not defined for ", dtype, "; convert the tensor with ",
+                   is_floating(dtype) ? ".long()" : ".float()", " first");
+}
+
+// A number beside a tensor, as the kernel wants it.
+template <class T>
+bool take_number(const char* op, const TensorRef& from, const TensorRef& dst, DType as, T& number) {
+  if (from.numel() != 1 || from.rank() > dst.rank()) return false;
+  cast_run(op, as, from.dtype)(1, reinterpret_cast<char*>(&number), sizeof(T),
+                               from.as<const char>(), sizeof(T));
+  return true;
 }
 
 }  // namespace
@@ -110,12 +128,14 @@ void binary(Ctx&, BinaryOp op, const TensorRef& dst, const TensorRef& x, const T
       kernel(n, dst.as<T>(), x.as<const T>(), y.as<const T>(), kNoScalar);
       return;
     }
-    // The same with a number: x * 2.
-    if (y.numel() == 1 && y.rank() <= dst.rank() && small_and_plain(dst, {&x}, n, grain)) {
-      T number;
-      cast_run(name, dst.dtype, y.dtype)(1, reinterpret_cast<char*>(&number), sizeof(T),
-                                         y.as<const char>(), sizeof(T));
+    // The same with a number: x * 2 and 2 - x.
+    T number;
+    if (take_number(name, y, dst, dst.dtype, number) && small_and_plain(dst, {&x}, n, grain)) {
       kernel(n, dst.as<T>(), x.as<const T>(), &number, kYScalar);
+      return;
+    }
+    if (take_number(name, x, dst, dst.dtype, number) && small_and_plain(dst, {&y}, n, grain)) {
+      kernel(n, dst.as<T>(), &number, y.as<const T>(), kXScalar);
       return;
     }
     const Iter it(name, {dst, x, y});
@@ -128,17 +148,53 @@ void binary(Ctx&, BinaryOp op, const TensorRef& dst, const TensorRef& x, const T
   });
 }
 
+void ternary(Ctx&, TernaryOp op, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
+             const TensorRef& z, Params params) {
+  const char* name = info(op).name;
+  dispatch(name, dst.dtype, [&]<class T>() {
+    const auto kernel = pointwise_micro<T>().ternary[static_cast<int>(op)];
+    if (kernel == nullptr) refuse(name, dst.dtype);
+    const T a = convert<T>(params.a);
+    const int64_t n = dst.numel();
+    if (small_and_plain(dst, {&x, &y, &z}, n, kLightGrain)) {
+      kernel(n, dst.as<T>(), x.as<const T>(), y.as<const T>(), z.as<const T>(), a, kNoScalar);
+      return;
+    }
+    T number;
+    if (take_number(name, z, dst, dst.dtype, number) &&
+        small_and_plain(dst, {&x, &y}, n, kLightGrain)) {
+      kernel(n, dst.as<T>(), x.as<const T>(), y.as<const T>(), &number, a, kZScalar);
+      return;
+    }
+    const Iter it(name, {dst, x, y, z});
+    const DType dtypes[] = {dst.dtype, dst.dtype, dst.dtype, dst.dtype};
+    Blocks(name, it, dtypes, kXScalar | kYScalar | kZScalar)
+        .run(kLightGrain, [&](int64_t count, char* const* p, unsigned scalars) {
+          kernel(count, reinterpret_cast<T*>(p[0]), reinterpret_cast<const T*>(p[1]),
+                 reinterpret_cast<const T*>(p[2]), reinterpret_cast<const T*>(p[3]), a, scalars);
+        });
+  });
+}
+
 void compare(Ctx&, CompareOp op, const TensorRef& dst, const TensorRef& x, const TensorRef& y,
              DType compute) {
   const char* name = name_of(op);
   check<TypeError>(dst.dtype == DType::Bool, name, ": the result is bool, got ", dst.dtype);
   dispatch(name, compute, [&]<class T>() {
     const auto kernel = pointwise_micro<T>().compare[static_cast<int>(op)];
+    // x > 0, without the plan.
+    const int64_t n = dst.numel();
+    T number;
+    if (n <= kLightGrain && dst.contiguous() && x.dtype == compute && x.contiguous() &&
+        x.numel() == n && apart(dst, x, n) && take_number(name, y, dst, compute, number)) {
+      kernel(n, dst.as<bool>(), x.as<const T>(), &number, kYScalar);
+      return;
+    }
     const Iter it(name, {dst, x, y});
     const DType dtypes[] = {DType::Bool, compute, compute};
     Blocks(name, it, dtypes, kXScalar | kYScalar)
-        .run(kLightGrain, [&](int64_t n, char* const* p, unsigned scalars) {
-          kernel(n, reinterpret_cast<bool*>(p[0]), reinterpret_cast<const T*>(p[1]),
+        .run(kLightGrain, [&](int64_t count, char* const* p, unsigned scalars) {
+          kernel(count, reinterpret_cast<bool*>(p[0]), reinterpret_cast<const T*>(p[1]),
                  reinterpret_cast<const T*>(p[2]), scalars);
         });
   });

@@ -80,6 +80,35 @@ template <class T, class Row, class Out, bool kX, bool kY>
     put(out + i, Row::forward(xs.at(i, rest), ys.at(i, rest)), rest);
 }
 
+// The same for any operands: one that is a single value is written out as a vector, and read again
+// and again. For rows whose arithmetic hides the load, and whose code would be large four times.
+template <class T>
+struct Run {
+  const T* p;
+  int64_t step;
+  T values[Vec<T>::kLanes];
+
+  LAMINA_SIMD Run(const T* from, bool scalar) : p(scalar ? values : from), step(scalar ? 0 : 1) {
+    if (scalar) Vec<T>(*from).store(values);
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  LAMINA_SIMD Vec<T> at(int64_t i) const { return Vec<T>::load(p + step * i); }
+  LAMINA_SIMD Vec<T> at(int64_t i, int n) const { return Vec<T>::load(p + step * i, n); }
+};
+
+template <class T, class Row>
+[[gnu::flatten]] void heavy_zip(int64_t n, T* out, const T* x, const T* y, unsigned scalars) {
+  if (n <= 0) return;
+  constexpr int kLanes = Vec<T>::kLanes;
+  const Run<T> xs(x, (scalars & kXScalar) != 0);
+  const Run<T> ys(y, (scalars & kYScalar) != 0);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Row::forward(xs.at(i), ys.at(i)).store(out + i);
+  if (const int rest = static_cast<int>(n - i); rest > 0)
+    Row::forward(xs.at(i, rest), ys.at(i, rest)).store(out + i, rest);
+}
+
 // Row::forward(x, y) into T for binary rows, into bool for comparisons.
 template <class T, class Row, class Out>
 void zip(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
@@ -92,6 +121,22 @@ void zip(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
   }
 }
 
+template <class T, class Row>
+[[gnu::flatten]] void ternary_loop(int64_t n, T* out, const T* x, const T* y, const T* z, T a,
+                                   unsigned scalars) {
+  if (n <= 0) return;
+  constexpr int kLanes = Vec<T>::kLanes;
+  const Vec<T> va(a);
+  const Run<T> xs(x, (scalars & kXScalar) != 0);
+  const Run<T> ys(y, (scalars & kYScalar) != 0);
+  const Run<T> zs(z, (scalars & kZScalar) != 0);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    Row::forward(xs.at(i), ys.at(i), zs.at(i), va).store(out + i);
+  if (const int rest = static_cast<int>(n - i); rest > 0)
+    Row::forward(xs.at(i, rest), ys.at(i, rest), zs.at(i, rest), va).store(out + i, rest);
+}
+
 template <class T>
 constexpr PointwiseMicro<T> make_pointwise() {
   PointwiseMicro<T> m{};
@@ -100,9 +145,16 @@ constexpr PointwiseMicro<T> make_pointwise() {
   m.unary_backward[static_cast<int>(UnaryOp::name)] = unary_backward_loop<T, rows::name##_row>;
   LAMINA_UNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
+#define LAMINA_ROW(name, ...)                                                    \
+  if constexpr (is_heavy(BinaryOp::name))                                        \
+    m.binary[static_cast<int>(BinaryOp::name)] = heavy_zip<T, rows::name##_row>; \
+  else                                                                           \
+    m.binary[static_cast<int>(BinaryOp::name)] = zip<T, rows::name##_row, T>;
+  LAMINA_REAL_BINARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
 #define LAMINA_ROW(name, ...) \
-  m.binary[static_cast<int>(BinaryOp::name)] = zip<T, rows::name##_row, T>;
-  LAMINA_BINARY_ROWS(LAMINA_ROW)
+  m.ternary[static_cast<int>(TernaryOp::name)] = ternary_loop<T, rows::name##_row>;
+  LAMINA_TERNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
 #define LAMINA_ROW(name, ...) \
   m.compare[static_cast<int>(CompareOp::name)] = zip<T, rows::name##_row, bool>;

@@ -26,6 +26,14 @@ void zip(int64_t n, Out* out, const T* x, const T* y, unsigned scalars) {
   }
 }
 
+template <class T, class Row>
+void ternary(int64_t n, T* out, const T* x, const T* y, const T* z, T a, unsigned scalars) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = T(Row::forward(double(x[(scalars & kXScalar) != 0 ? 0 : i]),
+                            double(y[(scalars & kYScalar) != 0 ? 0 : i]),
+                            double(z[(scalars & kZScalar) != 0 ? 0 : i]), double(a)));
+}
+
 template <class T>
 constexpr PointwiseMicro<T> make_pointwise() {
   PointwiseMicro<T> m{};
@@ -36,7 +44,11 @@ constexpr PointwiseMicro<T> make_pointwise() {
 #undef LAMINA_ROW
 #define LAMINA_ROW(name, ...) \
   m.binary[static_cast<int>(BinaryOp::name)] = zip<T, rows::name##_row, T>;
-  LAMINA_BINARY_ROWS(LAMINA_ROW)
+  LAMINA_REAL_BINARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
+#define LAMINA_ROW(name, ...) \
+  m.ternary[static_cast<int>(TernaryOp::name)] = ternary<T, rows::name##_row>;
+  LAMINA_TERNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
 #define LAMINA_ROW(name, ...) \
   m.compare[static_cast<int>(CompareOp::name)] = zip<T, rows::name##_row, bool>;

@@ -277,3 +277,5 @@ LAMINA_SIMD T reduce_min(Vec<T> v) {
 
 #include "cpu/simd_math.h"     // IWYU pragma: export
 #include "cpu/simd_special.h"  // IWYU pragma: export
+
+#include "cpu/simd_inverse.h"  // IWYU pragma: export

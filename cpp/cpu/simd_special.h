@@ -1,4 +1,4 @@
-// erf, erfc, the normal distribution's CDF and GELU, sin, cos, pow and the rarely used functions
+// erf, erfc, the normal distribution's CDF and GELU, sin, cos, tan, pow, and what goes by the lane,
 // over Vec<T>. Included by simd.h only.
 #pragma once
 
@@ -200,73 +200,102 @@ LAMINA_SIMD VecF erfinv(VecF x) { return scalar::erfinv_halley<2>(x); }
 LAMINA_SIMD VecD erfinv(VecD x) { return scalar::erfinv_halley<3>(x); }
 
 // One scalar call a lane, for functions that no training loop spends its time in.
-#define LAMINA_SIMD_BY_LANE(name)                                                \
-  LAMINA_SIMD VecF name(VecF x) {                                                \
-    for (int i = 0; i < VecF::kLanes; ++i) x.r[i] = __builtin_##name##f(x.r[i]); \
-    return x;                                                                    \
-  }                                                                              \
-  LAMINA_SIMD VecD name(VecD x) {                                                \
-    for (int i = 0; i < VecD::kLanes; ++i) x.r[i] = __builtin_##name(x.r[i]);    \
-    return x;                                                                    \
-  }
 #define LAMINA_SIMD_BY_LANE2(name)                                                       \
-  LAMINA_SIMD VecF name(VecF x, VecF y) {                                                \
+  LAMINA_SIMD VecF name##_by_lane(VecF x, VecF y) {                                      \
     for (int i = 0; i < VecF::kLanes; ++i) x.r[i] = __builtin_##name##f(x.r[i], y.r[i]); \
     return x;                                                                            \
   }                                                                                      \
-  LAMINA_SIMD VecD name(VecD x, VecD y) {                                                \
+  LAMINA_SIMD VecD name##_by_lane(VecD x, VecD y) {                                      \
     for (int i = 0; i < VecD::kLanes; ++i) x.r[i] = __builtin_##name(x.r[i], y.r[i]);    \
     return x;                                                                            \
   }
-LAMINA_SIMD_BY_LANE(tan)
-LAMINA_SIMD_BY_LANE(asin)
-LAMINA_SIMD_BY_LANE(acos)
-LAMINA_SIMD_BY_LANE(atan)
-LAMINA_SIMD_BY_LANE(sinh)
-LAMINA_SIMD_BY_LANE(cosh)
-LAMINA_SIMD_BY_LANE(asinh)
-LAMINA_SIMD_BY_LANE(acosh)
-LAMINA_SIMD_BY_LANE(atanh)
 LAMINA_SIMD_BY_LANE2(atan2)
 LAMINA_SIMD_BY_LANE2(fmod)
 LAMINA_SIMD_BY_LANE2(hypot)
-#undef LAMINA_SIMD_BY_LANE
 #undef LAMINA_SIMD_BY_LANE2
 
-// sin (shift 0) or cos (shift 1) by x = k pi/2 + r + r_lo, |r| <= pi/4. Up to kLimit the first two
+template <class T>
+LAMINA_SIMD Vec<T> atan2(Vec<T> y, Vec<T> x) {
+  return atan2_by_lane(y, x);
+}
+
+// x - trunc(x / y) y: one fused step is exact while the quotient has no more digits than T, but for
+// a quotient that was rounded up to an integer. Larger ones go to the C library, which divides in
+// steps. Where there is no result, the quotient is NaN or infinite, and so is NaN what follows.
+template <class T>
+LAMINA_SIMD Vec<T> fmod(Vec<T> x, Vec<T> y) {
+  if constexpr (!Native<T>::kFma) {
+    return fmod_by_lane(x, y);
+  } else {
+    using V = Vec<T>;
+    const V a = abs(x);
+    const V b = abs(y);
+    const V q = trunc(a / b);
+    if (any((q >= V(FloatTraits<T>::kTwoMantissa)) & isfinite(x) & (b > V(0))))
+      return fmod_by_lane(x, y);
+    V r = fnma(q, b, a);
+    r = copysign(select(r < V(0), r + b, r), x);
+    return select(isinf(y) & isfinite(x), x, r);
+  }
+}
+
+LAMINA_SIMD VecF hypot(VecF x, VecF y) {  // through double, where no square overflows
+  VecD x_lo, x_hi, y_lo, y_hi;
+  widen(x, x_lo, x_hi);
+  widen(y, y_lo, y_hi);
+  const VecF root = narrow(sqrt(fma(x_lo, x_lo, y_lo * y_lo)), sqrt(fma(x_hi, x_hi, y_hi * y_hi)));
+  return select(isinf(x) | isinf(y), VecF(FloatTraits<float>::kInfinity), root);
+}
+LAMINA_SIMD VecD hypot(VecD x, VecD y) { return hypot_by_lane(x, y); }
+
+// x = k pi/2 + r + r_lo, |r| <= pi/4, k in the low bits of k_bits. Up to kAngleLimit the first two
 // products below are exact; larger arguments need far more digits of pi and go to the C library.
-template <int kShift>
-LAMINA_SIMD VecD sin_or_cos(VecD x) {
-  constexpr double kLimit = 0x1p20;
+constexpr double kAngleLimit = 0x1p20;
+
+LAMINA_SIMD VecD reduce_angle(VecD x, VecD& r_lo, VecD& k_bits) {
   const VecD magic(FloatTraits<double>::kMagic);
-  const VecD k_bits = fma(x, VecD(0.63661977236758134), magic);
+  k_bits = fma(x, VecD(0.63661977236758134), magic);
   const VecD k = k_bits - magic;
   const VecD a = x - k * VecD(0x1.921fb544p0);
   const VecD b = k * VecD(0x1.0b4611a6p-34);
   const VecD t = a - b;
   const VecD c = fms(k, VecD(0x1.3198a2e037073p-69), (a - t) - b);
   const VecD r = t - c;
-  const VecD r_lo = (t - r) - c;
+  r_lo = (t - r) - c;
+  return r;
+}
+// Sine and cosine of r + r_lo.
+LAMINA_SIMD VecD sine_near(VecD r, VecD r_lo) {
   const VecD z = r * r;
   const VecD s =  // 2^-56.6
       horner(z, -0.16666666666666627, 0.0083333333333212856, -0.00019841269828869851,
              2.7557313355908072e-6, -2.5050704022679408e-8, 1.5893582948838298e-10);
+  return r + fma(z * r, s, fnma(VecD(0.5) * z, r_lo, r_lo));
+}
+LAMINA_SIMD VecD cosine_near(VecD r, VecD r_lo) {
+  const VecD z = r * r;
   const VecD q =  // 2^-59
       horner(z, 0.041666666666666588, -0.0013888888888872598, 2.4801587288492186e-5,
              -2.7557314056586669e-7, 2.0875681879151579e-9, -1.1357448566969593e-11);
   const VecD half_square = VecD(0.5) * z;
-  const VecD sine = r + fma(z * r, s, fnma(half_square, r_lo, r_lo));
   // 1 - z/2 loses up to half an ulp of 1; what it lost is added back.
   const VecD head = 1 - half_square;
-  const VecD cosine = head + (((1 - head) - half_square) + fms(z * z, q, r * r_lo));
+  return head + (((1 - head) - half_square) + fms(z * z, q, r * r_lo));
+}
+
+// sin (shift 0) or cos (shift 1).
+template <int kShift>
+LAMINA_SIMD VecD sin_or_cos(VecD x) {
+  VecD r_lo, k_bits;
+  const VecD r = reduce_angle(x, r_lo, k_bits);
   const auto quadrant = k_bits.bits() + kShift;
   const Mask<double> odd = {Native<double>::nonzero(quadrant & 1)};
-  const VecD value = select(odd, cosine, sine);
+  const VecD value = select(odd, cosine_near(r, r_lo), sine_near(r, r_lo));
   VecD result = VecD::from_bits(value.bits() ^ ((quadrant & 2) << 62));
   if constexpr (kShift == 0) result = select(x == VecD(0), x, result);
-  if (!all(abs(x) <= VecD(kLimit))) {
+  if (!all(abs(x) <= VecD(kAngleLimit))) {
     for (int i = 0; i < VecD::kLanes; ++i) {
-      if (!(__builtin_fabs(x.r[i]) <= kLimit)) {
+      if (!(__builtin_fabs(x.r[i]) <= kAngleLimit)) {
         result.r[i] = kShift == 0 ? __builtin_sin(x.r[i]) : __builtin_cos(x.r[i]);
       }
     }
@@ -276,16 +305,32 @@ LAMINA_SIMD VecD sin_or_cos(VecD x) {
 
 LAMINA_SIMD VecD sin(VecD x) { return sin_or_cos<0>(x); }
 LAMINA_SIMD VecD cos(VecD x) { return sin_or_cos<1>(x); }
+LAMINA_SIMD VecD tan(VecD x) {
+  VecD r_lo, k_bits;
+  const VecD r = reduce_angle(x, r_lo, k_bits);
+  const VecD s = sine_near(r, r_lo);
+  const VecD c = cosine_near(r, r_lo);
+  const Mask<double> odd = {Native<double>::nonzero(k_bits.bits() & 1)};
+  VecD result = select(x == VecD(0), x, select(odd, -c, s) / select(odd, s, c));
+  if (!all(abs(x) <= VecD(kAngleLimit))) {
+    for (int i = 0; i < VecD::kLanes; ++i) {
+      if (!(__builtin_fabs(x.r[i]) <= kAngleLimit)) result.r[i] = __builtin_tan(x.r[i]);
+    }
+  }
+  return result;
+}
 
 // Through double: the reduction needs more than a float's digits anyway.
-template <int kShift>
-LAMINA_SIMD VecF sin_or_cos(VecF x) {
-  VecD lo, hi;
-  widen(x, lo, hi);
-  return narrow(sin_or_cos<kShift>(lo), sin_or_cos<kShift>(hi));
-}
-LAMINA_SIMD VecF sin(VecF x) { return sin_or_cos<0>(x); }
-LAMINA_SIMD VecF cos(VecF x) { return sin_or_cos<1>(x); }
+#define LAMINA_SIMD_THROUGH_DOUBLE(name) \
+  LAMINA_SIMD VecF name(VecF x) {        \
+    VecD lo, hi;                         \
+    widen(x, lo, hi);                    \
+    return narrow(name(lo), name(hi));   \
+  }
+LAMINA_SIMD_THROUGH_DOUBLE(sin)
+LAMINA_SIMD_THROUGH_DOUBLE(cos)
+LAMINA_SIMD_THROUGH_DOUBLE(tan)
+#undef LAMINA_SIMD_THROUGH_DOUBLE
 
 // |x|^y in double, for float operands: log and exp there have 29 bits to spare.
 LAMINA_SIMD VecD pow_magnitude(VecD x, VecD y) { return exp(y * log(abs(x))); }

@@ -21,20 +21,70 @@ void check_operands(const char* op, const Tensor& a, const Tensor& b) {
                     line("second", b));
 }
 
-DType row_dtype(const RowInfo& row, DType operand) {
-  check<TypeError>(row.rule != Rule::Number || operand != DType::Bool, row.name,
+DType row_dtype(const RowInfo& row, DType operand, bool in_place) {
+  const char* name = in_place ? row.in_place : row.name;
+  const bool bool_refused = row.rule == Rule::Number || row.rule == Rule::Integer;
+  check<TypeError>(!bool_refused || operand != DType::Bool, name,
                    ": not defined for bool; convert it first, or use logical ops");
+  check<TypeError>(has_floats(row.rule) || !is_floating(operand), name, ": only for ",
+                   row.rule == Rule::Bits ? "bool and integer" : "integer", " tensors, got ",
+                   operand);
   return row.rule == Rule::Float && !is_floating(operand) ? default_dtype() : operand;
 }
 
-void check_integer_power(BinaryOp op, DType dtype, const Tensor& exponent) {
-  if (op != BinaryOp::pow || is_floating(dtype) || exponent.numel() == 0) return;
-  const Tensor negative = any(lt(exponent, scalar(0)));
-  bool is_negative = false;
-  call<&DeviceApi::to_host>(negative.device(), "pow", static_cast<void*>(&is_negative), negative);
-  check<ValueError>(!is_negative,
-                    "pow: integers to negative integer powers are not allowed; "
-                    "convert the base to a float dtype");
+std::optional<double> number_of(const Tensor& t) {
+  if (!t.impl()->wrapped_number || !t.device().is_cpu()) return std::nullopt;
+  if (t.dtype() == DType::Float64) return *t.as<double>();
+  if (t.dtype() == DType::Int64) return static_cast<double>(*t.as<int64_t>());
+  return std::nullopt;
+}
+
+std::optional<PowerRow> power_row(const Tensor& x, const Tensor& exponent) {
+  const auto p = number_of(exponent);
+  const bool floating = is_floating(x.dtype());
+  if (!p || x.dtype() == DType::Bool || (!floating && exponent.dtype() != DType::Int64)) return {};
+  if (*p == 2) return PowerRow{UnaryOp::square};
+  if (*p == 3) return PowerRow{UnaryOp::cube};
+  if (!floating) return {};
+  if (*p == 0.5) return PowerRow{UnaryOp::sqrt};
+  if (*p == -0.5) return PowerRow{UnaryOp::rsqrt};
+  if (*p == -1) return PowerRow{UnaryOp::reciprocal};
+  return PowerRow{UnaryOp::power, {*p, 0}};
+}
+
+namespace {
+
+// Whether a comparison with 0 holds for any element.
+bool any_is(CompareOp op, const Tensor& y) {
+  if (y.impl()->wrapped_number && y.dtype() == DType::Int64 && y.device().is_cpu()) {
+    const int64_t value = *y.as<int64_t>();
+    return op == CompareOp::lt ? value < 0 : value == 0;
+  }
+  const Tensor found = any(compare(op, y, scalar(0)));
+  bool is_any = false;
+  call<&DeviceApi::to_host>(found.device(), name_of(op), static_cast<void*>(&is_any), found);
+  return is_any;
+}
+
+}  // namespace
+
+void check_integer_operand(BinaryOp op, const char* name, DType dtype, const Tensor& y) {
+  if (is_floating(dtype)) return;
+  switch (op) {
+    case BinaryOp::pow:
+      check<ValueError>(!any_is(CompareOp::lt, y), name,
+                        ": integers to negative integer powers are not allowed; "
+                        "convert the base to a float dtype");
+      return;
+    case BinaryOp::fmod:
+    case BinaryOp::remainder:
+    case BinaryOp::floor_divide:
+    case BinaryOp::div_trunc:
+      check<RuntimeError>(!any_is(CompareOp::eq, y), name,
+                          ": division of integers by zero");
+      return;
+    default: return;
+  }
 }
 
 Tensor overwritten(const char* op, const Tensor& self) {

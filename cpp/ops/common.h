@@ -19,8 +19,18 @@ inline Tensor at(const Tensor& t, Device device) {
 void check_same_device(const char* op, const Tensor& x, const Tensor& y);
 void check_floating(const char* op, const char* what, const Tensor& x);
 // The dtype of a row's result for an operand, or two promoted to one, of dtype `operand`.
-DType row_dtype(const RowInfo& row, DType operand);
-void check_integer_power(BinaryOp op, DType dtype, const Tensor& exponent);
+DType row_dtype(const RowInfo& row, DType operand, bool in_place = false);
+// The value of a tensor that was made from a Python int or float, and is still on the CPU.
+std::optional<double> number_of(const Tensor& t);
+// The row that computes x to the power of one number, where there is one: no general power where a
+// product or a root does, and otherwise one whose derivative is a kernel.
+struct PowerRow {
+  UnaryOp op;
+  Params params = {};
+};
+std::optional<PowerRow> power_row(const Tensor& x, const Tensor& exponent);
+// What integers refuse: negative powers, and division by zero.
+void check_integer_operand(BinaryOp op, const char* name, DType dtype, const Tensor& y);
 
 // Of a product: floating, of one dtype, on one device.
 void check_operands(const char* op, const Tensor& a, const Tensor& b);

@@ -47,18 +47,24 @@ LAMINA_EXPR_BINARY(/, div)
 inline Expr operator-(const Expr& x) {
   return x.is_number() ? Expr(-x.number()) : Expr(unary(UnaryOp::neg, x.operand()));
 }
-inline Expr pow(const Expr& x, const Expr& y) {
-  return binary(BinaryOp::pow, x.operand(), y.operand());
-}
-inline Expr maximum(const Expr& x, const Expr& y) {
-  return binary(BinaryOp::maximum, x.operand(), y.operand());
-}
+#define LAMINA_EXPR_BINARY(name)                             \
+  inline Expr name(const Expr& x, const Expr& y) {           \
+    return binary(BinaryOp::name, x.operand(), y.operand()); \
+  }
+LAMINA_EXPR_BINARY(pow)
+LAMINA_EXPR_BINARY(maximum)
+LAMINA_EXPR_BINARY(hypot)
+LAMINA_EXPR_BINARY(floor_divide)
+LAMINA_EXPR_BINARY(div_trunc)
+#undef LAMINA_EXPR_BINARY
 
 #define LAMINA_EXPR_COMPARE(symbol, op)                           \
   inline ExprMask operator symbol(const Expr& x, const Expr& y) { \
     return {compare(CompareOp::op, x.operand(), y.operand())};    \
   }
 LAMINA_EXPR_COMPARE(==, eq)
+LAMINA_EXPR_COMPARE(<=, le)
+LAMINA_EXPR_COMPARE(>=, ge)
 LAMINA_EXPR_COMPARE(<, lt)
 LAMINA_EXPR_COMPARE(>, gt)
 #undef LAMINA_EXPR_COMPARE
@@ -74,8 +80,11 @@ LAMINA_EXPR_UNARY(sign)
 LAMINA_EXPR_UNARY(sqrt)
 LAMINA_EXPR_UNARY(exp)
 LAMINA_EXPR_UNARY(log)
+LAMINA_EXPR_UNARY(round)
 LAMINA_EXPR_UNARY(sin)
 LAMINA_EXPR_UNARY(cos)
+LAMINA_EXPR_UNARY(sinh)
+LAMINA_EXPR_UNARY(cosh)
 LAMINA_EXPR_UNARY(tanh)
 LAMINA_EXPR_UNARY(sigmoid)
 LAMINA_EXPR_UNARY(erf)

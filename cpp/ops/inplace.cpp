@@ -36,39 +36,68 @@ void write(const char* op, const Tensor& self, bool records, Direct&& direct,
   wrote(op, self, result);
 }
 
+// What an in-place row shares: computed straight into `self` where the result has its dtype,
+// otherwise in the wider dtype and narrowed.
+template <class Direct, class Functional>
+void write_row(const RowInfo& row, const Tensor& self, DType result, bool records, Direct&& direct,
+               Functional&& functional) {
+  check_result_dtype(row.in_place, result, self);
+  if (result != self.dtype() && !records) {
+    check_writable(row.in_place, self, false);
+    raw_copy(self, functional(self));
+    wrote(row.in_place, self);
+    return;
+  }
+  write(row.in_place, self, records, direct,
+        [&](const Tensor& x) { return to(functional(x), self.dtype()); });
+}
+
+void check_operand(const RowInfo& row, const Tensor& self, const Tensor& other) {
+  check_same_device(row.in_place, self, other);
+  check<ValueError>(can_broadcast_to(other.sizes(), self.sizes()), row.in_place,
+                    ": the operand does not broadcast to the tensor that is written",
+                    line("tensor", self), line("operand", other));
+}
+
 }  // namespace
 
 void unary_(UnaryOp op, const Tensor& self, Params p) {
   const RowInfo& row = info(op);
-  check_result_dtype(row.name, row_dtype(row, self.dtype()), self);
-  write(
-      row.name, self, recording(self),
-      [&] { call<&DeviceApi::unary>(self.device(), row.name, op, self, self, p); },
+  const DType result = row_dtype(row, self.dtype(), true);
+  write_row(
+      row, self, result, recording(self),
+      [&] { call<&DeviceApi::unary>(self.device(), row.in_place, op, self, self, p); },
       [&](const Tensor& x) { return unary(op, x, p); });
 }
 
 void binary_(BinaryOp op, const Tensor& self, const Tensor& other) {
   const RowInfo& row = info(op);
-  check_same_device(row.name, self, other);
-  check<ValueError>(can_broadcast_to(other.sizes(), self.sizes()), row.name,
-                    "_: the operand does not broadcast to the tensor that is written",
-                    line("tensor", self), line("operand", other));
-  const DType result = row_dtype(row, result_type(self, other));
-  check_result_dtype(row.name, result, self);
-  check_integer_power(op, result, other);
-  const bool direct = result == self.dtype();
-  if (!direct && !recording(self, other)) {  // computed in the wider dtype, then narrowed
-    check_writable(row.name, self, false);
-    raw_copy(self, binary(op, self, other));
-    wrote(row.name, self);
-    return;
-  }
-  write(
-      row.name, self, recording(self, other),
+  check_operand(row, self, other);
+  const DType result = row_dtype(row, result_type(self, other), true);
+  check_integer_operand(op, row.in_place, result, other);
+  const Device device = self.device();
+  const auto direct = [&] {
+    if (const auto number = op == BinaryOp::pow ? power_row(self, other) : std::nullopt)
+      return call<&DeviceApi::unary>(device, row.in_place, number->op, self, self, number->params);
+    call<&DeviceApi::binary>(device, row.in_place, op, self, self, at(other, device));
+  };
+  write_row(row, self, result, recording(self, other), direct,
+            [&](const Tensor& x) { return binary(op, x, other); });
+}
+
+void ternary_(TernaryOp op, const Tensor& self, const Tensor& y, const Tensor& z, Params p) {
+  const RowInfo& row = info(op);
+  check_operand(row, self, y);
+  check_operand(row, self, z);
+  const DType result = row_dtype(row, result_type(self, y, z), true);
+  const Device device = self.device();
+  write_row(
+      row, self, result, recording(self, y, z),
       [&] {
-        call<&DeviceApi::binary>(self.device(), row.name, op, self, self, at(other, self.device()));
+        call<&DeviceApi::ternary>(device, row.in_place, op, self, self, at(y, device),
+                                  at(z, device), p);
       },
-      [&](const Tensor& x) { return to(binary(op, x, other), self.dtype()); });
+      [&](const Tensor& x) { return ternary(op, x, y, z, p); });
 }
 
 void copy_(const Tensor& self, const Tensor& src) {
@@ -137,13 +166,57 @@ void binary_out(BinaryOp op, const Tensor& out, const Tensor& x, const Tensor& y
   const RowInfo& row = info(op);
   check_same_device(row.name, x, y);
   const DType dtype = row_dtype(row, result_type(x, y));
-  check_integer_power(op, dtype, y);
+  check_integer_operand(op, row.name, dtype, y);
   check_no_history(row.name, recording(x, y, out));
   check_out(row.name, out, broadcast_sizes(row.name, x.sizes(), y.sizes()), dtype);
   check_writable(row.name, out, false);
   const Device device = out.device();
-  call<&DeviceApi::binary>(device, row.name, op, out, at(x, device), at(y, device));
+  if (const auto number = op == BinaryOp::pow ? power_row(x, y) : std::nullopt)
+    call<&DeviceApi::unary>(device, row.name, number->op, out, x, number->params);
+  else
+    call<&DeviceApi::binary>(device, row.name, op, out, at(x, device), at(y, device));
   wrote(row.name, out);
+}
+
+void ternary_out(TernaryOp op, const Tensor& out, const Tensor& x, const Tensor& y, const Tensor& z,
+                 Params p) {
+  const RowInfo& row = info(op);
+  check_same_device(row.name, x, y);
+  check_same_device(row.name, x, z);
+  check_no_history(row.name, recording(x, y, z, out));
+  check_out(row.name, out,
+            broadcast_sizes(row.name, x.sizes(), broadcast_sizes(row.name, y.sizes(), z.sizes())),
+            row_dtype(row, result_type(x, y, z)));
+  check_writable(row.name, out, false);
+  const Device device = out.device();
+  call<&DeviceApi::ternary>(device, row.name, op, out, at(x, device), at(y, device), at(z, device),
+                            p);
+  wrote(row.name, out);
+}
+
+void rewrite(const char* op, const Tensor& self, bool records,
+             const std::function<Tensor(const Tensor&)>& functional) {
+  const auto checked = [&](const Tensor& x) {
+    const Tensor result = functional(x);
+    check<ValueError>(result.sizes() == self.sizes(), op,
+                      ": the result has other sizes than the tensor that is written",
+                      line("tensor", self), line("result", result));
+    check_result_dtype(op, result.dtype(), self);
+    return to(result, self.dtype());
+  };
+  check_writable(op, self, records);
+  const Tensor result = checked(records ? clone(self) : self);
+  const Tensor constants = records && !requires_grad(result) ? overwritten(op, self) : result;
+  raw_copy(self, result);
+  wrote(op, self, constants);
+}
+
+void composite_out(const char* op, const Tensor& out, const Tensor& result) {
+  check_no_history(op, recording(result, out));
+  check_out(op, out, result.sizes(), result.dtype());
+  check_writable(op, out, false);
+  raw_copy(out, result);
+  wrote(op, out);
 }
 
 }  // namespace lamina::ops

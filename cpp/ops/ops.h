@@ -3,6 +3,7 @@
 // PyTorch's.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <tuple>
@@ -45,6 +46,7 @@ Tensor dropout(const Tensor& x, double p, bool training);
 // -- pointwise (pointwise.cpp): the rows of pointwise.h ------------------------------------------
 Tensor unary(UnaryOp op, const Tensor& x, Params params = {});
 Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y);
+Tensor ternary(TernaryOp op, const Tensor& x, const Tensor& y, const Tensor& z, Params params = {});
 Tensor compare(CompareOp op, const Tensor& x, const Tensor& y);  // bool
 #define LAMINA_DECLARE_OP(name, ...) \
   inline Tensor name(const Tensor& x) { return unary(UnaryOp::name, x); }
@@ -61,24 +63,40 @@ LAMINA_COMPARE_ROWS(LAMINA_DECLARE_OP)
 Tensor leaky_relu(const Tensor& x, double negative_slope);
 Tensor where(const Tensor& cond, const Tensor& x, const Tensor& y);
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);  // either may be undefined
+Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> posinf,
+                  std::optional<double> neginf);
+Tensor logit(const Tensor& x, std::optional<double> eps);  // x is clamped to [eps, 1 - eps] first
 Tensor logical_not(const Tensor& x);
 Tensor logical_and(const Tensor& x, const Tensor& y);
 Tensor logical_or(const Tensor& x, const Tensor& y);
+Tensor bitwise_not(const Tensor& x);
+void bitwise_not_(const Tensor& self);
+Tensor logical_xor(const Tensor& x, const Tensor& y);
 Tensor isnan(const Tensor& x);
 Tensor isinf(const Tensor& x);
 Tensor isfinite(const Tensor& x);
 Tensor to(const Tensor& x, DType dtype);  // x itself when nothing changes
 Tensor to(const Tensor& x, Device device);
 DType result_type(const Tensor& x, const Tensor& y);  // PyTorch's promotion
+DType result_type(const Tensor& x, const Tensor& y, const Tensor& z);
 
 // -- in place and into a given output (inplace.cpp) ----------------------------------------------
 void unary_(UnaryOp op, const Tensor& self, Params params = {});
 void binary_(BinaryOp op, const Tensor& self, const Tensor& other);
+void ternary_(TernaryOp op, const Tensor& self, const Tensor& y, const Tensor& z,
+              Params params = {});
 void copy_(const Tensor& self, const Tensor& src);  // broadcasts and casts
 void fill_(const Tensor& self, Scalar value);
 void masked_fill_(const Tensor& self, const Tensor& mask, Scalar value);
 void unary_out(UnaryOp op, const Tensor& out, const Tensor& x, Params params = {});
 void binary_out(BinaryOp op, const Tensor& out, const Tensor& x, const Tensor& y);
+void ternary_out(TernaryOp op, const Tensor& out, const Tensor& x, const Tensor& y, const Tensor& z,
+                 Params params = {});
+// In place by way of a new tensor, for ops without a kernel that writes where it reads.
+void rewrite(const char* op, const Tensor& self, bool records,
+             const std::function<Tensor(const Tensor&)>& functional);
+// `result` of an op without kernel of its own into `out`.
+void composite_out(const char* op, const Tensor& out, const Tensor& result);
 
 // -- reductions (reduce.cpp); no dims means all of them ------------------------------------------
 Tensor sum(const Tensor& x, IntList dims = {}, bool keepdim = false,

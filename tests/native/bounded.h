@@ -42,6 +42,9 @@ struct Bounded {
   }
   friend Bounded operator/(Bounded a, Bounded b) {
     const Wide q = a.v / b.v;
+    // The infinity may be an overflow, of any number that T has no room for.
+    if (std::isinf(b.v) && std::isfinite(a.v))
+      return rounded(q, std::fabs(a.v) / std::numeric_limits<T>::max());
     return rounded(q, b.e >= std::fabs(b.v) && b.e > 0
                           ? std::numeric_limits<Wide>::infinity()
                           : (a.e + carried(q, b.e)) / (std::fabs(b.v) - b.e));
@@ -77,6 +80,9 @@ struct Bounded {
   friend Bounded exp(Bounded a) { return apply("exp", a, std::exp(a.v)); }
   friend Bounded expm1(Bounded a) { return apply("expm1", a, std::exp(a.v)); }
   friend Bounded log(Bounded a) { return apply("log", a, 1 / a.v); }
+  friend Bounded exp2(Bounded a) { return apply("exp2", a, std::exp2(a.v)); }
+  friend Bounded log2(Bounded a) { return apply("log2", a, 2 / a.v); }
+  friend Bounded log10(Bounded a) { return apply("log10", a, 1 / a.v); }
   friend Bounded log1p(Bounded a) { return apply("log1p", a, 1 / (1 + a.v)); }
   friend Bounded sin(Bounded a) { return apply("sin", a, 1); }
   friend Bounded cos(Bounded a) { return apply("cos", a, 1); }
@@ -85,15 +91,46 @@ struct Bounded {
   friend Bounded erf(Bounded a) { return apply("erf", a, 1.2L); }
   friend Bounded floor(Bounded a) { return exact(std::floor(a.v)); }
   friend Bounded ceil(Bounded a) { return exact(std::ceil(a.v)); }
-  friend Bounded trunc(Bounded a) { return exact(std::trunc(a.v)); }
+  friend Bounded trunc(Bounded a) {  // of a quotient that may round to the next integer
+    const Wide t = std::trunc(a.v);
+    const Wide low = std::trunc(a.v - a.e), high = std::trunc(a.v + a.e);
+    return {t, a.e > 0 ? std::fmax(high - t, t - low) : 0};
+  }
   friend Bounded round(Bounded a) { return exact(std::nearbyint(a.v)); }
   // Rows give these their input as it is: no error to carry.
+  friend Bounded tan(Bounded a) { return apply("tan", a, 0); }
+  friend Bounded asin(Bounded a) { return apply("asin", a, 0); }
+  friend Bounded acos(Bounded a) { return apply("acos", a, 0); }
+  friend Bounded atan(Bounded a) { return apply("atan", a, 0); }
+  friend Bounded sinh(Bounded a) { return apply("sinh", a, 0); }
+  friend Bounded cosh(Bounded a) { return apply("cosh", a, 0); }
+  friend Bounded asinh(Bounded a) { return apply("asinh", a, 0); }
+  friend Bounded acosh(Bounded a) { return apply("acosh", a, 0); }
+  friend Bounded atanh(Bounded a) { return apply("atanh", a, 0); }
+  friend Bounded erfc(Bounded a) { return apply("erfc", a, 0); }
+  friend Bounded erfinv(Bounded a) { return apply("erfinv", a, 0); }
   friend Bounded softplus(Bounded a) { return apply("softplus", a, 0); }
   friend Bounded gelu(Bounded a) { return apply("gelu", a, 0); }
   friend Bounded gelu_grad(Bounded a) { return apply("gelu_grad", a, 0); }
   friend Bounded gelu_tanh(Bounded a) { return apply("gelu_tanh", a, 0); }
   friend Bounded gelu_tanh_grad(Bounded a) { return apply("gelu_tanh_grad", a, 0); }
   friend Bounded pow(Bounded a, Bounded b) { return rounded(std::pow(a.v, b.v), 0, 1); }
+  friend Bounded hypot(Bounded a, Bounded b) { return rounded(std::hypot(a.v, b.v), 0, 1.5); }
+  friend Bounded fmod(Bounded a, Bounded b) { return exact(std::fmod(a.v, b.v)); }
+  friend Bounded remainder(Bounded a, Bounded b) {
+    const Wide m = std::fmod(a.v, b.v);
+    return m != 0 && (m < 0) != (b.v < 0) ? rounded(m + b.v, 0) : exact(m);
+  }
+  // An integer, found from a quotient that is 1.5 ULP off; exact while an integer can be told from
+  // its neighbours.
+  friend Bounded floor_divide(Bounded a, Bounded b) {
+    const Wide m = std::fmod(a.v, b.v);
+    if (b.v == 0) return exact(a.v / b.v);
+    const Wide q = (a.v - m) / b.v - Wide(m != 0 && (m < 0) != (b.v < 0));
+    const Wide whole = std::nearbyint(q);
+    const bool is_large = std::fabs(whole) * std::numeric_limits<T>::epsilon() > Wide(0.25);
+    return is_large ? rounded(whole, 0, 2) : exact(whole);
+  }
   friend Bounded atan2(Bounded a, Bounded b) { return rounded(std::atan2(a.v, b.v), 0, 1.5); }
 
   // Whether a result of T is within the bound. Second-order terms get one percent. A wider range

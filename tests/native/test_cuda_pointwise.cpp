@@ -132,7 +132,18 @@ void check_rows() {
   for (int64_t i = 0; i < out.numel(); ++i)                                        \
     same_all = same_all && same(out[i], rows::name##_row::forward<T>(x[i], y[i])); \
   BOOST_TEST(same_all, #name);
-    LAMINA_BINARY_ROWS(LAMINA_ROW)
+    LAMINA_REAL_BINARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
+    Array<T> z(Dims{1});
+    z[0] = T(0.25);
+    const TensorRef z_all{z.data.data(), out.sizes, Dims(static_cast<size_t>(out.sizes.rank()), 0),
+                          kDTypeOf<T>};
+#define LAMINA_ROW(name, ...)                                                               \
+  cuda::ternary(ctx, TernaryOp::name, out.ref(), x.ref(), y.ref(), z_all, params);          \
+  for (int64_t i = 0; i < out.numel(); ++i)                                                 \
+    same_all = same_all && same(out[i], rows::name##_row::forward<T>(x[i], y[i], z[0], a)); \
+  BOOST_TEST(same_all, #name);
+    LAMINA_TERNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
     Flags flags(out.sizes, out.strides);
 #define LAMINA_ROW(name, ...)                                                        \
@@ -185,6 +196,15 @@ void check_integer_rows() {
     check_binary(BinaryOp::pow, rows::pow_row{});
     check_binary(BinaryOp::maximum, rows::maximum_row{});
     check_binary(BinaryOp::minimum, rows::minimum_row{});
+    check_binary(BinaryOp::bitwise_and, rows::bitwise_and_row{});
+    check_binary(BinaryOp::bitwise_or, rows::bitwise_or_row{});
+    check_binary(BinaryOp::bitwise_xor, rows::bitwise_xor_row{});
+    y.set([](int64_t i) { return i % 7 + 1; });
+    check_binary(BinaryOp::fmod, rows::fmod_row{});
+    check_binary(BinaryOp::remainder, rows::remainder_row{});
+    check_binary(BinaryOp::floor_divide, rows::floor_divide_row{});
+    check_binary(BinaryOp::bitwise_left_shift, rows::bitwise_left_shift_row{});
+    check_binary(BinaryOp::bitwise_right_shift, rows::bitwise_right_shift_row{});
   }
 }
 BOOST_AUTO_TEST_CASE(integer_rows_wrap) {

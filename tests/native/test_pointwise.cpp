@@ -138,6 +138,88 @@ BOOST_AUTO_TEST_CASE(integer_powers) {
   BOOST_CHECK(values<int64_t>(x) == std::vector<int64_t>(want, want + 11));
 }
 
+// Over every pair of bytes, by the definitions: C's / and %, and Python's.
+BOOST_AUTO_TEST_CASE(integer_division_and_bits) {
+  Ctx ctx = cpu_ctx();
+  const auto check = [&]<class T>(T) {
+    constexpr DType kType = kDTypeOf<T>;
+    const Tensor x = make_tensor({65536}, kType), y = make_tensor({65536}, kType);
+    const Tensor r = make_tensor({65536}, kType);
+    const int64_t low = std::is_signed_v<T> ? -128 : 0;
+    assign<T>(x, [&](int64_t i) { return static_cast<T>(i / 256 + low); });
+    assign<T>(y, [&](int64_t i) { return static_cast<T>(i % 256 + low); });
+    const auto xs = values<int64_t>(x), ys = values<int64_t>(y);
+    const auto each = [&](BinaryOp op, auto want) {
+      api().binary(ctx, op, r, x, y);
+      const auto got = values<int64_t>(r);
+      for (size_t i = 0; i < got.size(); ++i)
+        BOOST_REQUIRE(got[i] == static_cast<int64_t>(static_cast<T>(want(xs[i], ys[i]))));
+    };
+    const auto floor_of = [](int64_t a, int64_t b) {
+      return b == 0 ? 0 : static_cast<int64_t>(std::floor(double(a) / double(b)));
+    };
+    each(BinaryOp::fmod, [](int64_t a, int64_t b) { return b == 0 ? a : a % b; });
+    each(BinaryOp::div_trunc, [](int64_t a, int64_t b) { return b == 0 ? 0 : a / b; });
+    each(BinaryOp::floor_divide, floor_of);
+    each(BinaryOp::remainder, [&](int64_t a, int64_t b) { return a - floor_of(a, b) * b; });
+    each(BinaryOp::bitwise_and, [](int64_t a, int64_t b) { return a & b; });
+    each(BinaryOp::bitwise_or, [](int64_t a, int64_t b) { return a | b; });
+    each(BinaryOp::bitwise_xor, [](int64_t a, int64_t b) { return a ^ b; });
+    constexpr int64_t kBits = 8 * sizeof(T);
+    const auto out_of_range = [](int64_t n) { return n < 0 || n >= kBits; };
+    each(BinaryOp::bitwise_left_shift, [&](int64_t a, int64_t n) {
+      return out_of_range(n) ? 0 : static_cast<int64_t>(static_cast<uint64_t>(a) << n);
+    });
+    each(BinaryOp::bitwise_right_shift,
+         [&](int64_t a, int64_t n) { return a >> (out_of_range(n) ? kBits - 1 : n); });
+  };
+  check(int32_t{});
+  check(int64_t{});
+  check(uint8_t{});
+}
+
+// The least integer over -1 is itself again: the hardware would trap.
+BOOST_AUTO_TEST_CASE(the_least_integer_over_minus_one) {
+  Ctx ctx = cpu_ctx();
+  const Tensor x = make_tensor({1}, DType::Int64), y = make_tensor({1}, DType::Int64);
+  const Tensor r = make_tensor({1}, DType::Int64);
+  assign<int64_t>(x, [](int64_t) { return std::numeric_limits<int64_t>::min(); });
+  assign<int64_t>(y, [](int64_t) { return -1; });
+  for (const BinaryOp op : {BinaryOp::div_trunc, BinaryOp::floor_divide}) {
+    api().binary(ctx, op, r, x, y);
+    BOOST_TEST(values<int64_t>(r)[0] == std::numeric_limits<int64_t>::min());
+  }
+  for (const BinaryOp op : {BinaryOp::fmod, BinaryOp::remainder}) {
+    api().binary(ctx, op, r, x, y);
+    BOOST_TEST(values<int64_t>(r)[0] == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(ternary_takes_any_layout_and_broadcast) {
+  Ctx ctx = cpu_ctx();
+  const Dims sizes{5, 40};
+  uint64_t seed = 900;
+  for (const auto* table : micro_tables()) {
+    const UseTable use(table);
+    for (const Layout out : kLayouts) {
+      for (const Layout in : kLayouts) {
+        for (const Dims& small : {Dims{5, 40}, Dims{40}, Dims{5, 1}, Dims{}}) {
+          const Tensor x = random_tensor(sizes, DType::Float64, in, ++seed);
+          const Tensor y = random_tensor(small, DType::Float32, in, ++seed);
+          const Tensor z = random_tensor(small, DType::Int32, Layout::Rows, ++seed);
+          const Tensor r = make_tensor(sizes, DType::Float64, out);
+          const auto xs = values<double>(x), ys = values<double>(expand(y, sizes));
+          const auto zs = values<double>(expand(z, sizes));
+          api().ternary(ctx, TernaryOp::addcmul, r, x, y, z, {0.5, 0});
+          const auto got = values<double>(r);
+          for (size_t i = 0; i < got.size(); ++i)
+            BOOST_REQUIRE(got[i] == xs[i] + 0.5 * ys[i] * zs[i]);
+        }
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(bool_arithmetic_is_logic) {
   Ctx ctx = cpu_ctx();
   const Tensor x = make_tensor({4}, DType::Bool), y = make_tensor({4}, DType::Bool);

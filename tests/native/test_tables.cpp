@@ -36,7 +36,20 @@ struct BinaryCheck {
 template <class T>
 const BinaryCheck<T> kBinaryChecks[] = {
 #define LAMINA_ROW(name, ...) {#name, rows::name##_row::forward<Bounded<T>>},
-    LAMINA_BINARY_ROWS(LAMINA_ROW)
+    LAMINA_REAL_BINARY_ROWS(LAMINA_ROW)
+#undef LAMINA_ROW
+};
+template <class T>
+constexpr int kRealBinaryOps = sizeof kBinaryChecks<T> / sizeof kBinaryChecks<T>[0];
+template <class T>
+struct TernaryCheck {
+  const char* name;
+  Bounded<T> (*forward)(Bounded<T>, Bounded<T>, Bounded<T>, Bounded<T>);
+};
+template <class T>
+const TernaryCheck<T> kTernaryChecks[] = {
+#define LAMINA_ROW(name, ...) {#name, rows::name##_row::forward<Bounded<T>>},
+    LAMINA_TERNARY_ROWS(LAMINA_ROW)
 #undef LAMINA_ROW
 };
 template <class T>
@@ -132,7 +145,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(no_table_has_a_gap, T, Floats) {
     const auto& m = table->of<T>();
     for (const auto f : m.pointwise.unary) BOOST_TEST((f != nullptr));
     for (const auto f : m.pointwise.unary_backward) BOOST_TEST((f != nullptr));
-    for (const auto f : m.pointwise.binary) BOOST_TEST((f != nullptr));
+    for (int op = 0; op < kBinaryOps; ++op)
+      BOOST_TEST((m.pointwise.binary[op] != nullptr) == has_floats(kBinaryInfo[op].rule));
+    for (const auto f : m.pointwise.ternary) BOOST_TEST((f != nullptr));
     for (const auto f : m.pointwise.compare) BOOST_TEST((f != nullptr));
     const auto& r = m.reduce;
     BOOST_TEST((r.sum && r.prod && r.max && r.min));
@@ -196,7 +211,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(binary_rows, T, Floats) {
   std::rotate(y.begin(), y.begin() + 61, y.end());  // special values meet others
   for (size_t i = 2000; i < 2500; ++i) y[i] = x[i];
   for (const MicroTable* table : micro_tables()) {
-    for (int op = 0; op < kBinaryOps; ++op) {
+    for (int op = 0; op < kRealBinaryOps<T>; ++op) {
       const auto kernel = table->of<T>().pointwise.binary[op];
       const auto& row = kBinaryChecks<T>[op];
       for (unsigned scalars = 0; scalars < 4; ++scalars) {
@@ -213,6 +228,39 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(binary_rows, T, Floats) {
           if (xs) continue;
           std::vector<T> in_place = x;
           kernel(4099, in_place.data(), in_place.data(), py, scalars);
+          BOOST_TEST(equal(in_place.data(), got.data(), 4099));
+        }
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(ternary_rows, T, Floats) {
+  const std::vector<T> x = inputs<T>(12);
+  std::vector<T> y = inputs<T>(13), z = inputs<T>(14);
+  std::rotate(y.begin(), y.begin() + 61, y.end());
+  std::rotate(z.begin(), z.begin() + 122, z.end());
+  const T a = T(-2.5);
+  for (const MicroTable* table : micro_tables()) {
+    for (int op = 0; op < kTernaryOps; ++op) {
+      const auto kernel = table->of<T>().pointwise.ternary[op];
+      const auto& row = kTernaryChecks<T>[op];
+      for (unsigned scalars = 0; scalars < 8; ++scalars) {
+        const bool xs = (scalars & cpu::kXScalar) != 0, ys = (scalars & cpu::kYScalar) != 0;
+        const bool zs = (scalars & cpu::kZScalar) != 0;
+        const T* px = xs ? &x[701] : x.data();
+        const T* py = ys ? &y[703] : y.data();
+        const T* pz = zs ? &z[705] : z.data();
+        BOOST_TEST_CONTEXT(row.name << " on " << isa_name(table->isa) << ", scalars " << scalars) {
+          const auto got =
+              run_sizes<T>([&](int64_t n, T* out) { kernel(n, out, px, py, pz, a, scalars); });
+          check_all<T>(row.name, *table, got, [&](size_t i) {
+            return row.forward(exact(px[xs ? 0 : i]), exact(py[ys ? 0 : i]), exact(pz[zs ? 0 : i]),
+                               exact(a));
+          });
+          if (xs) continue;
+          std::vector<T> in_place = x;
+          kernel(4099, in_place.data(), in_place.data(), py, pz, a, scalars);
           BOOST_TEST(equal(in_place.data(), got.data(), 4099));
         }
       }

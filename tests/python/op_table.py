@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import op_table_creation
 import op_table_losses
+import op_table_math
 import op_table_nn
 import op_table_pointwise
 import op_table_reduce
@@ -16,6 +17,7 @@ from op_table_row import Row
 
 ROWS: list[Row] = [
     *op_table_pointwise.ROWS,
+    *op_table_math.ROWS,
     *op_table_reduce.ROWS,
     *op_table_shape.ROWS,
     *op_table_nn.ROWS,

@@ -15,9 +15,10 @@ def tensor(*values):
     return lamina.tensor(list(values))
 
 
-def refuses_bool(name):
+def refuses_bool(name, *more, says=None):
     function = getattr(_core, name)
-    return Wrong(lambda: function(tensor(True)), TypeError, rf"^{name}: not defined for bool")
+    text = rf"^{says or name}: not defined for bool"
+    return Wrong(lambda: function(tensor(True), *more), TypeError, text)
 
 
 def gelu(x, approximate="none"):
@@ -44,14 +45,14 @@ POSITIVE = {"domain": (0.3, 3.0), "everywhere": (1e-3, 1e3)}
 HALVES = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 UNARY = [
-    unary("neg", np.negative, "number", wrong=[refuses_bool("neg")]),
-    unary("abs", np.abs, "number", **KINK, wrong=[refuses_bool("abs")]),
+    unary("neg", np.negative, "number", wrong=[refuses_bool("neg")], aliases=("negative",)),
+    unary("abs", np.abs, "number", **KINK, wrong=[refuses_bool("abs")], aliases=("absolute",)),
     # The sign of NaN is 0, as in PyTorch; NumPy's is NaN.
     unary("sign", lambda x: np.where(np.isnan(x), 0, np.sign(x)), "keep", **KINK),
     unary("square", np.square, "number", wrong=[refuses_bool("square")]),
     unary("floor", np.floor, "number", **STEPS),
     unary("ceil", np.ceil, "number", **STEPS),
-    unary("trunc", np.trunc, "number", **STEPS),
+    unary("trunc", np.trunc, "number", **STEPS, aliases=("fix",)),
     unary("round", np.round, "number", avoid=HALVES, everywhere=(-300.0, 300.0)),
     unary("reciprocal", np.reciprocal, "float", domain=(0.3, 2.0), everywhere=(-9.0, 9.0)),
     unary("sqrt", np.sqrt, "float", **POSITIVE),
@@ -133,15 +134,9 @@ def with_kwargs(row, name, *extra):
 
 
 def divide(x, y, rounding_mode=None):
-    return {None: np.divide, "floor": floor_divide, "trunc": lambda a, b: np.trunc(a / b)}[
+    return {None: np.divide, "floor": np.floor_divide, "trunc": lambda a, b: np.trunc(a / b)}[
         rounding_mode
     ](x, y)
-
-
-def floor_divide(x, y):
-    """PyTorch's and Python's: the quotient of x less what remains, so that 1 // 0.1 is 9."""
-    with np.errstate(all="ignore"):
-        return np.where(np.isinf(np.floor(x / y)), x / y, np.floor_divide(x, y))
 
 
 BINARY = [
@@ -162,13 +157,16 @@ BINARY = [
             lambda x, y, alpha=1: x - alpha * y,
             "promote number",
             error=lambda y, a, b, alpha=1: np.abs(a) + 2 * np.abs(alpha * np.asarray(b)),
+            aliases=("subtract",),
         ),
         "sub",
         {"alpha": 0.5},
     ),
-    arithmetic("mul", np.multiply, "promote"),
+    arithmetic("mul", np.multiply, "promote", aliases=("multiply",)),
     with_kwargs(
-        arithmetic("div", divide, "promote float", other=(0.4, 3.0)),
+        arithmetic(
+            "div", divide, "promote float", other=(0.4, 3.0), aliases=("divide", "true_divide")
+        ),
         "div",
         {"rounding_mode": "floor"},
         {"rounding_mode": "trunc"},
@@ -177,36 +175,13 @@ BINARY = [
     arithmetic("pow", np.power, "promote number", domain=(0.3, 2.5), other=(-2.5, 3.0)),
     arithmetic("maximum", np.maximum, "promote", apart=True, zero_sign=False),
     arithmetic("minimum", np.minimum, "promote", apart=True, zero_sign=False),
-    arithmetic("atan2", np.arctan2, "promote float", avoid=(0.0,)),
-    arithmetic(
-        "floor_divide",
-        floor_divide,
-        "promote number",
-        other=(0.4, 3.0),
-        specials=False,
-        why="specials: NumPy's -inf // finite is NaN, PyTorch's -inf",
-    ),
-    # The product quotient * y is rounded once in the wider dtype before it is subtracted.
-    arithmetic(
-        "remainder",
-        np.remainder,
-        "promote number",
-        other=(0.4, 3.0),
-        zero_sign=False,
-        error=lambda y, a, b: np.abs(a) + np.abs(b),
-    ),
+    arithmetic("atan2", np.arctan2, "promote float", avoid=(0.0,), aliases=("arctan2",)),
 ]
-EVERYDAY = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1, -1, 2.5, -0.75])
-for _row in BINARY:
-    if _row.name == "remainder":  # beyond 2^53 times the divisor no digit is left
-        _row.specials = lambda dtype: [Sample(np.repeat(EVERYDAY, 9), np.tile(EVERYDAY, 9))]
-    if _row.name in ("floor_divide", "remainder"):
-        _row.differentiable = False
-        _row.why += "; gradient: steps at multiples of the divisor, checked in test_numerics_hard"
 
 
-def compared(name, reference):
-    row = binary(name, reference, "bool", differentiable=False, wrong=shape_error(name)[:1])
+def compared(name, reference, *aliases):
+    wrong = shape_error(name)[:1]
+    row = binary(name, reference, "bool", differentiable=False, wrong=wrong, aliases=aliases)
     x = spread(stream(name), (3, 4))
     row.samples.append(Sample(x, np.where(x > 0, x, -x)))  # half of them equal
     return row
@@ -214,11 +189,11 @@ def compared(name, reference):
 
 COMPARISONS = [
     compared("eq", np.equal),
-    compared("ne", np.not_equal),
-    compared("lt", np.less),
-    compared("le", np.less_equal),
-    compared("gt", np.greater),
-    compared("ge", np.greater_equal),
+    compared("ne", np.not_equal, "not_equal"),
+    compared("lt", np.less, "less"),
+    compared("le", np.less_equal, "less_equal"),
+    compared("gt", np.greater, "greater"),
+    compared("ge", np.greater_equal, "greater_equal"),
 ]
 
 
@@ -248,6 +223,7 @@ def truth():
         predicate("logical_not", lambda v: v == 0),
         Row("logical_and", pairs, lambda a, b: (a != 0) & (b != 0), **flat),
         Row("logical_or", pairs, lambda a, b: (a != 0) | (b != 0), **flat),
+        Row("logical_xor", pairs, lambda a, b: (a != 0) ^ (b != 0), **flat),
         Row(
             "isclose",
             kinds,

@@ -68,7 +68,7 @@ TYPE_ERRORS = [
     (lambda: X.__rsub__([1]), "sub: an operand must be a Tensor or a number, got list"),
     (lambda: X < "a", "lt: an operand must be a Tensor or a number, got str"),
     (lambda: X // None, "floor_divide: an operand must be a Tensor or a number, got None"),
-    (lambda: X & X, "&: only for bool tensors, got float32 and float32"),
+    (lambda: X & X, "bitwise_and: only for bool and integer tensors, got float32"),
     (
         lambda: X.split("a"),
         "split: argument 'split_size_or_sections' must be an int or a list of ints, got str",

@@ -164,7 +164,7 @@ def test_unary_operators_and_matmul():
     assert (mask & ~mask).any().item() is False
     assert (mask | ~mask).all().item() is True
     assert (mask ^ mask).any().item() is False
-    with pytest.raises(TypeError, match=r"only for bool tensors, got float32"):
+    with pytest.raises(TypeError, match=r"^bitwise_and: only for bool and integer tensors"):
         x & x
     for other in ("a", [1.0, 2.0, 3.0], None, np.ones(3, np.float32)):
         with pytest.raises(TypeError, match="an operand must be a Tensor or a number, got"):
@@ -228,15 +228,15 @@ def test_the_default_dtype_is_what_floats_become():
 
 def test_in_place_results_must_fit_the_tensor():
     ints = lamina.tensor([1, 2])
-    with pytest.raises(TypeError, match=r"^add: the result is float32 and can't be .* int64"):
+    with pytest.raises(TypeError, match=r"^add_: the result is float32 and can't be .* int64"):
         ints.add_(0.5)
-    with pytest.raises(TypeError, match=r"^exp: the result is float32 and can't be .* int64"):
+    with pytest.raises(TypeError, match=r"^exp_: the result is float32 and can't be .* int64"):
         ints.exp_()
-    with pytest.raises(TypeError, match=r"^sub: not defined for bool"):
+    with pytest.raises(TypeError, match=r"^sub_: not defined for bool"):
         lamina.tensor([True]).sub_(lamina.tensor([True]))
-    with pytest.raises(TypeError, match=r"^neg: not defined for bool"):
+    with pytest.raises(TypeError, match=r"^neg_: not defined for bool"):
         lamina.tensor([True]).neg_()
-    with pytest.raises(ValueError, match=r"^pow: integers to negative integer powers"):
+    with pytest.raises(ValueError, match=r"^pow_: integers to negative integer powers"):
         ints.pow_(-1)
     halves = lamina.tensor([1.0, 2.0])
     assert halves.add_(lamina.tensor([0.5, 0.25], dtype=lamina.float64)).dtype == lamina.float32
