@@ -43,6 +43,7 @@ class finfo:  # noqa: N801 - PyTorch's name
 
     Examples
     --------
+    >>> import lamina
     >>> lamina.finfo(lamina.float64).eps
     2.220446049250313e-16
     """
@@ -94,6 +95,7 @@ class iinfo:  # noqa: N801 - PyTorch's name
 
     Examples
     --------
+    >>> import lamina
     >>> lamina.iinfo(lamina.int32).max
     2147483647
     """

@@ -114,7 +114,11 @@ struct Bounded {
   friend Bounded gelu_grad(Bounded a) { return apply("gelu_grad", a, 0); }
   friend Bounded gelu_tanh(Bounded a) { return apply("gelu_tanh", a, 0); }
   friend Bounded gelu_tanh_grad(Bounded a) { return apply("gelu_tanh_grad", a, 0); }
-  friend Bounded pow(Bounded a, Bounded b) { return rounded(std::pow(a.v, b.v), 0, 1); }
+  friend Bounded pow(Bounded a, Bounded b) {
+    const Wide v = std::pow(a.v, b.v);
+    const Wide error = carried(b.v * v / a.v, a.e) + carried(v * std::log(std::fabs(a.v)), b.e);
+    return rounded(v, std::isfinite(error) ? error : 0, 1);
+  }
   friend Bounded hypot(Bounded a, Bounded b) { return rounded(std::hypot(a.v, b.v), 0, 1.5); }
   friend Bounded fmod(Bounded a, Bounded b) { return exact(std::fmod(a.v, b.v)); }
   friend Bounded remainder(Bounded a, Bounded b) {
