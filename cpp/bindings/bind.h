@@ -14,6 +14,7 @@ void bind_inplace();
 void bind_reduce();
 void bind_shape();
 void bind_convert();
+void bind_interop();
 void bind_nn();
 void bind_layers();
 void bind_optim();

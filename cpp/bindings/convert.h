@@ -48,8 +48,9 @@ const char* format_of_dtype(DType t);
 // A copy of nested sequences, numbers, arrays or tensors.
 Tensor tensor_from(const char* op, PyObject* data, std::optional<DType> dtype,
                    std::optional<Device> device);
-// Shares the memory of an array where that is possible and `copy` is not asked for.
-Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy);
+// Shares the memory of an array where that is possible and `copy` is not asked for; where it is not
+// possible, copies, or raises unless `may_copy`.
+Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy, bool may_copy = true);
 bool has_buffer(PyObject* o);  // an array or NumPy scalar; not bytes, not a tensor
 
 PyObject* to_list(const Tensor& t);

@@ -34,6 +34,7 @@ PYBIND11_MODULE(_core, m) {
   bind_reduce();
   bind_shape();
   bind_convert();
+  bind_interop();
   bind_nn();
   bind_layers();
   bind_optim();

@@ -45,7 +45,7 @@ BufferPtr open_buffer(const char* op, PyObject* o) {
 
 }  // namespace
 
-Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy) {
+Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy, bool may_copy) {
   BufferPtr view = open_buffer(op, array);
   const DType dtype = dtype_of_format(op, view->format, view->itemsize);
   const int64_t size = item_size(dtype);
@@ -60,6 +60,8 @@ Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy) {
     shareable = shareable && stride >= 0 && stride % size == 0;
     strides.push_back(stride / size);
   }
+  check<ValueError>(shareable || may_copy || view->len == 0, op,
+                    ": memory of this layout needs a copy, but copy=False was asked for");
   if (copy || !shareable) {
     Tensor out = empty(sizes, dtype);
     if (out.numel() > 0 && PyBuffer_ToContiguous(out.data(), view.get(), view->len, 'C') < 0)
@@ -91,8 +93,7 @@ PyObject* to_numpy(PyObject* tensor) {
   return py::module_::import("numpy").attr("asarray")(view).release().ptr();
 }
 
-// -- the other direction: a tensor as a buffer
-// -----------------------------------------------------
+// -- the other direction: a tensor as a buffer ---------------------------------------------------
 
 namespace {
 
@@ -102,22 +103,35 @@ struct Export {
   Py_ssize_t sizes[kMaxRank], strides[kMaxRank];
 };
 
+// Whether the first index is the one that runs along memory.
+bool in_fortran_order(const Tensor& t) {
+  Dims sizes, strides;
+  for (int i = t.rank(); i-- > 0;) {
+    sizes.push_back(t.size(i));
+    strides.push_back(t.stride(i));
+  }
+  return is_contiguous(sizes, strides);
+}
+
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   view->obj = nullptr;
   const Tensor& t = tensor_of(self);
   const char* refusal = nullptr;
+  const auto wants = [flags](int kind) { return (flags & kind) == kind; };
   if (!t.device().is_cpu())
     refusal = "tensor: memory of another device has no buffer; use tensor.cpu()";
   else if (requires_grad(t))
     refusal = "tensor: requires grad, which a buffer would lose; use tensor.detach()";
   else if ((flags & PyBUF_WRITABLE) && !t.storage().writable())
     refusal = "tensor: its memory is read-only";
-  else if (!t.contiguous() && (flags & PyBUF_STRIDES) != PyBUF_STRIDES)
+  else if (!t.contiguous() && !wants(PyBUF_STRIDES))
     refusal = "tensor: it is not contiguous";
-  else if ((flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS && !t.contiguous())
+  else if (wants(PyBUF_C_CONTIGUOUS) && !t.contiguous())
     refusal = "tensor: it is not contiguous";
-  else if ((flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS && t.rank() > 1)
+  else if (wants(PyBUF_F_CONTIGUOUS) && !in_fortran_order(t))
     refusal = "tensor: it is not in Fortran's order";
+  else if (wants(PyBUF_ANY_CONTIGUOUS) && !t.contiguous() && !in_fortran_order(t))
+    refusal = "tensor: it is not contiguous";
   if (refusal) {
     PyErr_SetString(PyExc_BufferError, refusal);
     return -1;

@@ -7,28 +7,27 @@
 #include "autograd/autograd.h"
 #include "bindings/convert.h"
 #include "bindings/python_tensor.h"
+#include "bindings/repr.h"
 #include "ops/ops.h"
 
 namespace lamina::bindings {
 
 namespace {
 
-constexpr int kLineWidth = 80;
-constexpr int64_t kEdgeItems = 3;
-constexpr int64_t kThreshold = 1000;  // above it only the edges are shown
 constexpr const char* kPrefix = "tensor(";
 
-std::string printed(const char* format, double v) {
+std::string printed(const char* format, int precision, double v) {
   if (std::isnan(v)) return "nan";
   if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
-  char buffer[400];  // "%.0f" of the largest double has 310 characters
-  const int n = std::snprintf(buffer, sizeof buffer, format, v);
+  char buffer[400];  // "%.64f" of the largest double has 374 characters
+  const int n = std::snprintf(buffer, sizeof buffer, format, precision, v);
   return std::string(buffer, static_cast<size_t>(n));
 }
 
 class Printer {
  public:
-  explicit Printer(const Tensor& t) : t_(t), summarise_(t.numel() > kThreshold) {
+  explicit Printer(const Tensor& t)
+      : t_(t), summarise_(static_cast<double>(t.numel()) > options_.threshold) {
     if (is_floating(t.dtype())) choose_format();
     for_each(0, t.offset(), [this](int64_t at) {
       // Zeros and what is not finite do not widen the column.
@@ -46,11 +45,11 @@ class Printer {
     if (dim == t_.rank()) return f(at);
     const int64_t n = t_.size(dim);
     for (int64_t i = 0; i < n; ++i) {
-      if (skips(n) && i == kEdgeItems) i = n - kEdgeItems;
-      for_each(dim + 1, at + i * t_.stride(dim), f);
+      if (skips(n) && i == edge_) i = n - edge_;
+      if (i < n) for_each(dim + 1, at + i * t_.stride(dim), f);
     }
   }
-  bool skips(int64_t n) const { return summarise_ && n > 2 * kEdgeItems; }
+  bool skips(int64_t n) const { return summarise_ && n > 2 * edge_; }
 
   double value(int64_t at) const {
     const void* base = t_.storage().data();
@@ -70,11 +69,11 @@ class Printer {
       any = true;
       whole = whole && v == std::ceil(v);
     });
-    const bool wide = any && (high / low > 1000 || high > 1e8);
-    if (wide || (any && !whole && low < 1e-4))
-      format_ = "%.4e";
-    else
-      format_ = whole ? "%.0f." : "%.4f";
+    const bool wide = any && (high / low > 1000 || high > 1e8 || low < 1e-4);
+    if (any && options_.scientific.value_or(wide))
+      format_ = "%.*e";
+    else if (whole)
+      precision_ = 0, format_ = "%.*f.";
   }
 
   std::string element(int64_t at) const {
@@ -84,7 +83,7 @@ class Printer {
       case DType::UInt8: return std::to_string(static_cast<const uint8_t*>(base)[at]);
       case DType::Int32: return std::to_string(static_cast<const int32_t*>(base)[at]);
       case DType::Int64: return std::to_string(static_cast<const int64_t*>(base)[at]);
-      default: return printed(format_, value(at));
+      default: return printed(format_, precision_, value(at));
     }
   }
   std::string padded(int64_t at) const {
@@ -96,16 +95,16 @@ class Printer {
   std::string row(int64_t at, int indent) const {
     const int64_t n = t_.sizes().back();
     const int64_t stride = t_.strides().back();
-    const int per_line = std::max(1, (kLineWidth - indent) / (width_ + 2));
+    const int per_line = std::max(1, (options_.line_width - indent) / (width_ + 2));
     std::string out = "[";
     int column = 0;
     for (int64_t i = 0; i < n; ++i) {
-      const bool gap = skips(n) && i == kEdgeItems;
+      const bool gap = skips(n) && i == edge_;
       if (i > 0)
         out += column == 0 ? ",\n" + std::string(static_cast<size_t>(indent) + 1, ' ') : ", ";
       if (gap) {
-        out += " ...";
-        i = n - kEdgeItems - 1;
+        out += edge_ > 0 ? " ..." : "...";
+        i = n - edge_ - 1;
       } else {
         out += padded(at + i * stride);
       }
@@ -124,9 +123,11 @@ class Printer {
     std::string out = "[";
     for (int64_t i = 0; i < n; ++i) {
       if (i > 0) out += pause;
-      if (skips(n) && i == kEdgeItems) {
-        out += "..." + pause;
-        i = n - kEdgeItems;
+      if (skips(n) && i == edge_) {
+        out += "...";
+        i = n - edge_;
+        if (i == n) break;
+        out += pause;
       }
       out += part(dim + 1, at + i * t_.stride(dim), indent + 1);
     }
@@ -134,8 +135,11 @@ class Printer {
   }
 
   const Tensor& t_;
+  const PrintOptions& options_ = print_options();
+  const int64_t edge_ = options_.edge_items;
   bool summarise_;
-  const char* format_ = "";
+  const char* format_ = "%.*f";
+  int precision_ = options_.precision;
   int width_ = 1;
 };
 
@@ -168,9 +172,10 @@ std::string repr(const Tensor& t) {
     suffixes.push_back("requires_grad=True");
 
   std::string out = kPrefix + body;
-  size_t last_line = out.size() - (out.rfind('\n') + 1);  // npos + 1 is 0
+  // As PyTorch counts: the line, and two more.
+  size_t last_line = out.size() + 2 - (out.rfind('\n') + 1);  // npos + 1 is 0
   for (const std::string& suffix : suffixes) {
-    if (last_line + suffix.size() + 2 > static_cast<size_t>(kLineWidth)) {
+    if (last_line + suffix.size() + 2 > static_cast<size_t>(print_options().line_width)) {
       out += ",\n       " + suffix;
       last_line = 7 + suffix.size();
     } else {
@@ -182,6 +187,11 @@ std::string repr(const Tensor& t) {
 }
 
 }  // namespace
+
+PrintOptions& print_options() {
+  static PrintOptions options;
+  return options;
+}
 
 PyObject* tensor_repr(PyObject* self) {
   return guarded([&] { return PyUnicode_FromString(repr(tensor_of(self)).c_str()); });
