@@ -149,21 +149,20 @@ std::string repr(const Tensor& t) {
   const DType usual = is_floating(t.dtype())     ? ops::default_dtype()
                       : t.dtype() == DType::Bool ? DType::Bool
                                                  : DType::Int64;
-  std::string body;
-  if (t.numel() == 0) {
-    body = "[]";
-    if (t.rank() != 1) {
-      std::string sizes = text::concat(t.sizes());
-      sizes.front() = '(';
-      sizes.back() = ')';
-      suffixes.push_back("size=" + sizes);
-    }
-    if (t.dtype() != ops::default_dtype())
-      suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
-  } else {
-    body = Printer(host).text(static_cast<int>(std::strlen(kPrefix)));
-    if (t.dtype() != usual) suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
-  }
+  const auto show_sizes = [&] {
+    std::string sizes = text::concat(t.sizes());
+    sizes.front() = '(';
+    sizes.back() = ')';
+    if (t.rank() == 1) sizes.insert(sizes.size() - 1, ",");
+    suffixes.push_back("size=" + sizes);
+  };
+  // Without elements nothing else tells the sizes, or an int64 from a float.
+  const bool empty = t.numel() == 0;
+  if (empty ? t.rank() != 1 : print_options().edge_items == 0) show_sizes();
+  if (t.dtype() != (empty ? ops::default_dtype() : usual))
+    suffixes.push_back(text::concat("dtype=lamina.", t.dtype()));
+  const std::string body =
+      empty ? "[]" : Printer(host).text(static_cast<int>(std::strlen(kPrefix)));
   if (!t.device().is_cpu())
     suffixes.insert(suffixes.begin(), text::concat("device='", t.device(), "'"));
   if (const Ptr<Node> node = grad_fn(t))

@@ -60,7 +60,7 @@ def tree():
     lamina.manual_seed(1)
     return {
         "model": {"0.weight": lamina.randn(5, 3), "0.bias": lamina.zeros(5), "steps": 12},
-        7: [1, -2.5, True, None, "naïve \udc80 \n"],
+        7: [1, -2.5, True, None, "naïve \udc80 \n", b"\x00\xff bytes"],
         "labels": lamina.tensor([3, 1, 2]),
         "array": np.arange(6, dtype=np.float64).reshape(2, 3),
     }
@@ -149,10 +149,10 @@ def test_other_programs_safetensors_are_named_as_such(tmp_path):
 
 def forged(tree_text, arrays):
     """A file whose digest is right and whose tree is not."""
-    from lamina.serialization import _digest
+    from lamina.serialization._format import digest_of
     from safetensors.numpy import save as raw_save
 
-    digest = _digest(tree_text, arrays.items())
+    digest = digest_of(tree_text, arrays.items())
     metadata = {"format": "1", "tree": tree_text, "digest": digest}
     return raw_save(arrays, {"lamina": json.dumps(metadata)})
 
@@ -206,6 +206,8 @@ VALUES = [
     5e-324,
     "",
     "text \udcff \x00",
+    b"",
+    bytes(range(256)),
     [],
     (),
     {},
@@ -302,7 +304,7 @@ def test_safetensors_reads_the_file(tree, tmp_path):
 
     save(tree, tmp_path / "m.safetensors")
     entries = load_file(str(tmp_path / "m.safetensors"))
-    assert sorted(entries) == ["array", "labels", "model.0.bias", "model.0.weight"]
+    assert sorted(entries) == ["7.5", "array", "labels", "model.0.bias", "model.0.weight"]
     np.testing.assert_array_equal(entries["model.0.weight"], tree["model"]["0.weight"].numpy())
 
 
@@ -358,6 +360,26 @@ def test_a_failed_save_leaves_the_old_file(tree, tmp_path):
         save({"bad": object()}, path)
     assert path.read_bytes() == before
     assert names(tmp_path) == ["m.safetensors"]
+
+
+def test_a_file_opened_as_text_is_refused(tree, tmp_path):
+    save(tree, tmp_path / "m")
+    with (
+        open(tmp_path / "m", encoding="latin-1") as file,  # noqa: PTH123
+        pytest.raises(TypeError, match=r"reading gave str, not bytes; open it in mode 'rb'"),
+    ):
+        load(file)
+    with open(tmp_path / "m", "rb") as file:  # noqa: PTH123
+        assert same(load(file), tree)
+
+
+def test_file_objects_are_written_where_they_stand(tree, tmp_path):
+    with open(tmp_path / "two", "w+b") as file:  # noqa: PTH123
+        file.write(b"head")
+        save(tree, file)
+        file.seek(4)
+        assert same(load(file), tree)
+    assert names(tmp_path) == ["two"]
 
 
 def test_missing_file_and_folder(tmp_path):
