@@ -6,7 +6,8 @@
 namespace lamina {
 
 const CudaInfo& cuda_info() {
-  static const CudaInfo* const info = new CudaInfo{false, "this build has no CUDA", {}};
+  static const CudaInfo* const info = new CudaInfo{
+      false, "this build has no CUDA; reinstall with -C cmake.define.LAMINA_CUDA=ON", {}};
   return *info;
 }
 
