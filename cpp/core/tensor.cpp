@@ -12,12 +12,17 @@ std::string to_text(const Tensor& t) {
 }
 
 int64_t strided_extent(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
+  // What overflows reaches further than any memory: an extent that callers can still multiply.
+  constexpr int64_t kBeyond = int64_t{1} << 59;
   int64_t last = 0;
+  bool beyond = false;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] == 0) return 0;
-    last += (sizes[i] - 1) * strides[i];
+    int64_t reach = 0;
+    beyond = beyond || __builtin_mul_overflow(sizes[i] - 1, strides[i], &reach) ||
+             __builtin_add_overflow(last, reach, &last) || last >= kBeyond;
   }
-  return last + 1;
+  return beyond ? kBeyond : last + 1;
 }
 
 bool overlaps_itself(std::span<const int64_t> sizes, std::span<const int64_t> strides) {

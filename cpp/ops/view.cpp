@@ -62,11 +62,11 @@ Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64
                     strides.rank(), " strides");
   for (const int64_t s : strides)
     check<ValueError>(s >= 0, "as_strided: strides must not be negative, got ", strides);
-  const int64_t needs = (offset + strided_extent(sizes, strides)) * item_size(x.dtype());
-  check<ValueError>(offset >= 0 && needs <= static_cast<int64_t>(x.storage().bytes()),
-                    "as_strided: reaches outside of the memory, which has ", x.storage().bytes(),
-                    " bytes", line("sizes", sizes), line("stride", strides),
-                    line("offset", offset));
+  const auto there = static_cast<int64_t>(x.storage().bytes()) / item_size(x.dtype());
+  check<ValueError>(
+      offset >= 0 && offset <= there && strided_extent(sizes, strides) <= there - offset,
+      "as_strided: reaches outside of the memory, which has ", x.storage().bytes(), " bytes",
+      line("sizes", sizes), line("stride", strides), line("offset", offset));
   Tensor y = alias(x, sizes, strides, offset);
   mark_view(y, x);
   if (recording(x)) {

@@ -160,11 +160,50 @@ BY_NAME = {
 }
 
 
+# Nearly no op takes arguments that have nothing to do with each other. Those of a family fit: cubes
+# of one dtype, and what counts elements or dimensions stays among them.
+FAMILIES = [(n, rank, dtype) for n in (1, 2, 3) for rank in (1, 2, 3) for dtype in DTYPES[:3]]
+INTEGERS = {"index", "target"}
+MASKS = {"mask", "condition"}
+
+
+@st.composite
+def relatives(draw, family, kind, name):
+    """An argument of a family, or of another where there is none for its kind."""
+    n, rank, dtype = family
+    if kind in ("Tensor", "operand"):
+        rng = np.random.default_rng(draw(st.integers(0, 7)))
+        shape = (n,) * (draw(st.integers(0, rank)) if name in INTEGERS | {"bias"} else rank)
+        values = rng.integers(0, n, shape) if name in INTEGERS else rng.integers(0, 3, shape)
+        to = lamina.bool if name in MASKS else lamina.int64 if name in INTEGERS else dtype
+        x = lamina.tensor(values).to(to)
+        if to.is_floating_point and draw(st.booleans()):
+            x.requires_grad_()
+        if rank == 2 and draw(st.booleans()):
+            x = x.T
+        return x
+    if kind in ("Tensor[]", "Tensor?[]"):
+        return draw(st.lists(relatives(family, "Tensor", name), min_size=1, max_size=3))
+    if kind == "int[]":
+        return draw(
+            st.one_of(
+                st.permutations(range(rank)),
+                st.just([n] * rank),
+                st.just([n] * (rank + 1)),
+                st.sampled_from([[n**rank], [-1], [1] * rank, 0]),
+            )
+        )
+    if kind == "int":
+        return draw(st.integers(0, rank - 1) if name.startswith("dim") else st.integers(0, n - 1))
+    return draw(BY_NAME.get(name, KINDS[kind]))
+
+
 @st.composite
 def arguments(draw, line, method):
     """Positional and keyword arguments for a signature; now and then of a wrong type."""
     inside = line.partition("(")[2].partition(" -> ")[0].removesuffix(")")
     args, kwargs, by_name = [], {}, False
+    family = draw(st.sampled_from([None, *FAMILIES])) if draw(st.booleans()) else None
     for position, part in enumerate(part for part in inside.split(", ") if part):
         if part == "*":
             by_name = True
@@ -178,6 +217,9 @@ def arguments(draw, line, method):
         kind = kind.removeprefix("*")
         if kind.endswith("?") and draw(st.integers(0, 4)) == 0:
             value = None
+        elif family:
+            kind = kind.removesuffix("?")
+            value = draw(relatives(family, "Tensor" if method and position == 0 else kind, name))
         elif method and position == 0:
             value = draw(tensors())
         elif draw(st.integers(0, 30)) == 0:
@@ -213,7 +255,8 @@ def deleted(x, key):
 # What is no row: operators, indexing, attributes, protocols.
 OTHERS = [
     *(
-        (f"operator.{name}(operand a, operand b)", getattr(operator, name))
+        (f"operator.{name}({arguments})", getattr(operator, name))
+        for arguments in ("Tensor a, operand b", "number a, Tensor b", "Tensor a, object b")
         for name in (
             *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"),
             *("and_", "or_", "xor", "eq", "ne", "lt", "le", "gt", "ge", "contains"),
