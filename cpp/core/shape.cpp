@@ -3,7 +3,8 @@
 namespace lamina {
 
 int64_t checked_numel(std::span<const int64_t> sizes) {
-  // Bytes must fit an int64 even at 8 bytes an element, whatever order zeros come in.
+  // Bytes must fit an int64 even at 8 bytes an element. A size of 0 does not excuse the others: the
+  // strides of such a tensor would not fit either.
   constexpr int64_t kLimit = int64_t{1} << 59;
   int64_t n = 1;
   bool zero = false;
@@ -14,9 +15,8 @@ int64_t checked_numel(std::span<const int64_t> sizes) {
     if (s != 0) huge |= n > kLimit / s;
     if (!huge && s != 0) n *= s;
   }
-  if (zero) return 0;
   check<MemoryError>(!huge, "a tensor of sizes ", sizes, " has more elements than memory can hold");
-  return n;
+  return zero ? 0 : n;
 }
 
 Dims contiguous_strides(std::span<const int64_t> sizes) {

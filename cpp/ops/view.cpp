@@ -67,7 +67,11 @@ Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64
       offset >= 0 && offset <= there && strided_extent(sizes, strides) <= there - offset,
       "as_strided: reaches outside of the memory, which has ", x.storage().bytes(), " bytes",
       line("sizes", sizes), line("stride", strides), line("offset", offset));
-  Tensor y = alias(x, sizes, strides, offset);
+  // Steps that are never taken may be of any length; sums and multiples of them must not overflow.
+  Dims steps = strides;
+  for (int64_t& s : steps) s = std::min(s, int64_t{1} << 59);
+  if (checked_numel(sizes) == 0) steps = contiguous_strides(sizes);
+  Tensor y = alias(x, sizes, steps, offset);
   mark_view(y, x);
   if (recording(x)) {
     record("as_strided", {y}, {x}, [base = Layout::of(x), shown = Layout::of(y)](Backward& b) {
@@ -308,7 +312,7 @@ Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t end, int64_t s
   Dims strides = x.strides();
   const int64_t offset = x.offset() + (start < n ? start * strides[d] : 0);
   sizes[d] = (end - start) / step + ((end - start) % step != 0);
-  strides[d] *= step;
+  if (sizes[d] > 1) strides[d] *= step;
   return make_view("slice", x, sizes, strides, offset,
                    place_part(x, [d, start, end, step](const Tensor& whole) {
                      return slice(whole, d, start, end, step);
@@ -320,6 +324,8 @@ Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim0, int64_t dim1) {
   const int b_ = wrap_dim("diagonal", dim1, x.rank());
   check<ValueError>(a != b_ && x.rank() >= 2, "diagonal: needs two different dimensions",
                     line("input", x));
+  constexpr int64_t kBeyond = int64_t{1} << 60;  // no dimension is as long
+  offset = std::clamp(offset, -kBeyond, kBeyond);
   const int64_t row = offset < 0 ? -offset : 0;
   const int64_t column = offset > 0 ? offset : 0;
   const int64_t n = std::max<int64_t>(std::min(x.size(a) - row, x.size(b_) - column), 0);
@@ -353,7 +359,7 @@ std::vector<Tensor> split(const Tensor& x, IntList sizes, int64_t dim) {
   int64_t total = 0;
   for (const int64_t s : sizes) {
     check<ValueError>(s >= 0, "split: sizes must not be negative, got ", sizes);
-    total += s;
+    if (__builtin_add_overflow(total, s, &total)) total = INT64_MAX;
   }
   check<ValueError>(total == x.size(d), "split: sizes ", sizes, " add up to ", total,
                     " but dimension ", d, " has size ", x.size(d), line("input", x));
@@ -380,7 +386,7 @@ std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t dim) {
   check<ValueError>(chunks > 0, "chunk: needs at least one chunk, got ", chunks);
   const int d = wrap_dim("chunk", dim, x.rank());
   check<ValueError>(x.rank() > 0, "chunk: a 0-d tensor can't be split");
-  return split(x, std::max<int64_t>((x.size(d) + chunks - 1) / chunks, 1), dim);
+  return split(x, std::max<int64_t>(x.size(d) / chunks + (x.size(d) % chunks != 0), 1), dim);
 }
 
 }  // namespace lamina::ops
