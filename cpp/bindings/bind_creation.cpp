@@ -18,6 +18,11 @@ Tensor finish(Args& a, int i, Tensor t) {
   return t;
 }
 
+// Memory as it comes; but not every byte is a bool.
+Tensor uninitialised(const Dims& sizes, DType dtype, Device device) {
+  return dtype == DType::Bool ? ops::zeros(sizes, dtype, device) : empty(sizes, dtype, device);
+}
+
 DType dtype_of(Scalar s) {
   if (s.kind == Scalar::Kind::Bool) return DType::Bool;
   return s.kind == Scalar::Kind::Int ? DType::Int64 : ops::default_dtype();
@@ -137,7 +142,7 @@ constexpr Def kDefs[] = {
     def(
         "empty(*int[] size, " OPTIONS ")", kFunction,
         [](Args& a) {
-          return finish(a, 1, empty(a.dims(0), dtype_or_default(a, 1), device_of(a, 1)));
+          return finish(a, 1, uninitialised(a.dims(0), dtype_or_default(a, 1), device_of(a, 1)));
         },
         "Memory as it comes, not initialised."),
     def(
@@ -229,7 +234,7 @@ constexpr Def kDefs[] = {
         return finish(a, 1, make(l.sizes, l.dtype, l.device)); \
       },                                                       \
       doc)
-    LIKE("empty", empty, "Memory as it comes, of the sizes and dtype of `input`."),
+    LIKE("empty", uninitialised, "Memory as it comes, of the sizes and dtype of `input`."),
     LIKE("zeros", ops::zeros, "Zeros of the sizes and dtype of `input`."),
     LIKE("ones", ops::ones, "Ones of the sizes and dtype of `input`."),
     LIKE("rand", ops::rand, "Uniform in [0, 1), of the sizes and dtype of `input`."),
@@ -263,7 +268,7 @@ constexpr Def kDefs[] = {
         return finish(a, 2, make(n.sizes, n.dtype, n.device));        \
       },                                                              \
       doc)
-    NEW("empty", empty, "Memory as it comes, of this tensor's dtype and device."),
+    NEW("empty", uninitialised, "Memory as it comes, of this tensor's dtype and device."),
     NEW("zeros", ops::zeros, "Zeros of this tensor's dtype and device."),
     NEW("ones", ops::ones, "Ones of this tensor's dtype and device."),
 #undef NEW

@@ -51,6 +51,8 @@ Tensor tensor_from(const char* op, PyObject* data, std::optional<DType> dtype,
 // Shares the memory of an array where that is possible and `copy` is not asked for; where it is not
 // possible, copies, or raises unless `may_copy`.
 Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy, bool may_copy = true);
+// Refuses memory from outside that C++ could not read as bool.
+void check_bools(const char* op, const Tensor& t);
 bool has_buffer(PyObject* o);  // an array or NumPy scalar; not bytes, not a tensor
 
 PyObject* to_list(const Tensor& t);

@@ -134,6 +134,7 @@ Tensor adopt(const char* op, PyObject* capsule, std::optional<bool> copy) {
     if (!nothing) {
       auto* to = static_cast<char*>(out.data());
       gather(to, data, layout, 0, item);
+      check_bools(op, out);
     }
     return out;  // the capsule goes its way
   }
@@ -147,7 +148,9 @@ Tensor adopt(const char* op, PyObject* capsule, std::optional<bool> copy) {
   if (PyCapsule_SetName(capsule, Managed::kUsedName) != 0) throw py::error_already_set();
   impl->storage = make<Storage>(device, data, static_cast<size_t>(layout.extent * item),
                                 give_back<Managed>, managed, !read_only(*managed));
-  return Tensor(std::move(impl));
+  Tensor out(std::move(impl));
+  check_bools(op, out);
+  return out;
 }
 
 Tensor from_capsule(const char* op, PyObject* capsule, std::optional<bool> copy) {

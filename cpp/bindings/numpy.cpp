@@ -2,6 +2,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -43,7 +44,26 @@ BufferPtr open_buffer(const char* op, PyObject* o) {
   raise<TypeError>(op, ": cannot read the memory of a ", Py_TYPE(o)->tp_name, dtype);
 }
 
+bool only_0_and_1(const uint8_t* data, std::span<const int64_t> sizes,
+                  std::span<const int64_t> strides) {
+  if (sizes.empty()) return *data <= 1;
+  const int64_t n = strides[0] == 0 ? 1 : sizes[0];
+  if (sizes.size() == 1 && strides[0] == 1)
+    return std::all_of(data, data + n, [](uint8_t byte) { return byte <= 1; });
+  for (int64_t i = 0; i < n; ++i)
+    if (!only_0_and_1(data + i * strides[0], sizes.subspan(1), strides.subspan(1))) return false;
+  return true;
+}
+
 }  // namespace
+
+void check_bools(const char* op, const Tensor& t) {
+  if (t.dtype() != DType::Bool || t.numel() == 0 || !t.device().is_cpu()) return;
+  const auto* data = static_cast<const uint8_t*>(t.data());
+  check<ValueError>(only_0_and_1(data, t.sizes(), t.strides()), op,
+                    ": an array of bool holds bytes other than 0 and 1; use "
+                    "array.view('uint8') != 0");
+}
 
 Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy, bool may_copy) {
   BufferPtr view = open_buffer(op, array);
@@ -66,6 +86,7 @@ Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy, bool may_c
     Tensor out = empty(sizes, dtype);
     if (out.numel() > 0 && PyBuffer_ToContiguous(out.data(), view.get(), view->len, 'C') < 0)
       throw py::error_already_set();
+    check_bools(op, out);
     return out;
   }
   auto impl = make<TensorImpl>();
@@ -78,7 +99,9 @@ Tensor tensor_from_buffer(const char* op, PyObject* array, bool copy, bool may_c
   impl->numel = checked_numel(sizes);
   impl->dtype = dtype;
   impl->contiguous = is_contiguous(sizes, strides);
-  return Tensor(std::move(impl));
+  Tensor out(std::move(impl));
+  check_bools(op, out);
+  return out;
 }
 
 PyObject* to_numpy(PyObject* tensor) {

@@ -66,8 +66,9 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device)
                     "arange: start, end and step must be finite, got ", start.d, ", ", end.d, ", ",
                     step.d);
   double count;
-  if (integral) {
-    const int64_t span = end.i - start.i;
+  int64_t span = 0;
+  // A span that overflows is beyond memory whatever the step; INT64_MIN / -1 would trap.
+  if (integral && !__builtin_sub_overflow(end.i, start.i, &span) && span != INT64_MIN) {
     count = static_cast<double>(span / step.i + (span % step.i != 0 && (span > 0) == (step.i > 0)));
   } else {
     count = std::ceil((end.d - start.d) / step.d);

@@ -242,12 +242,84 @@ def test_numpy_refuses_what_requires_grad():
 
 def test_numpy_functions_take_tensors():
     x = lamina.tensor([0.0, 1.0])
-    assert np.floor(x + 0.5).tolist() == [0.0, 1.0]
-    assert np.add(x, x).dtype == np.float32
     assert np.asarray(x, dtype=np.int64).tolist() == [0, 1]
     assert np.shares_memory(np.asarray(x), x.numpy())
     assert not np.shares_memory(np.array(x), x.numpy())
     np.testing.assert_array_equal(x, [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda x: np.sin(x), np.sin(np.arange(3, dtype=np.float32))),
+        (lambda x: np.add(x, x), np.arange(3, dtype=np.float32) * 2),
+        (lambda x: np.add(x, np.ones(3)), np.arange(3.0) + 1),
+        (lambda x: np.add(np.ones((2, 1)), x), np.arange(3.0) + np.ones((2, 1))),
+        (lambda x: np.isnan(x), np.zeros(3, bool)),
+        (lambda x: np.sqrt(x[1]), np.float32(1)),
+        (lambda x: np.exp(x[:0]), np.zeros(0, np.float32)),
+        (lambda x: np.floor(x.T), np.arange(3, dtype=np.float32)),
+    ],
+)
+def test_ufuncs_give_tensors(call, expected):
+    result = call(lamina.arange(3.0))
+    assert type(result) is lamina.Tensor
+    assert result.shape == expected.shape
+    np.testing.assert_array_equal(result.numpy(), expected)
+    assert str(result.dtype) == f"lamina.{expected.dtype}"
+
+
+def test_ufuncs_with_several_results_and_with_out():
+    x = lamina.tensor([1.0, 6.0])
+    mantissa, exponent = np.frexp(x)
+    assert (mantissa.tolist(), exponent.tolist()) == ([0.5, 0.75], [1, 3])
+    assert exponent.dtype is lamina.int32
+    out = np.zeros(2, np.float32)
+    assert np.square(x, out=out) is out
+    assert out.tolist() == [1.0, 36.0]
+
+
+def test_ufuncs_refuse_what_they_would_lose():
+    with pytest.raises(RuntimeError, match=r"requires grad.*use tensor\.detach\(\)\.numpy\(\)"):
+        np.sin(lamina.ones(2, requires_grad=True))
+    with pytest.raises(TypeError, match="no dtype for an array of float16; convert it"):
+        np.sin(lamina.ones(2, dtype=lamina.uint8))  # NumPy's result for it
+
+
+def test_asarray_shares_where_it_can():
+    a = np.zeros(2, np.float32)
+    x = lamina.ones(2)
+    for source, address in (
+        (a, a.ctypes.data),
+        (x, x.data_ptr()),
+        (x.__dlpack__(), x.data_ptr()),
+        (memoryview(a), a.ctypes.data),
+    ):
+        assert lamina.asarray(source).data_ptr() == address
+    assert lamina.asarray(x) is x
+    assert lamina.asarray(a, copy=True).data_ptr() != a.ctypes.data
+    assert lamina.asarray(a, copy=False).data_ptr() == a.ctypes.data
+    assert lamina.asarray(a, dtype=lamina.int64).dtype is lamina.int64
+    assert lamina.asarray([1, 2.5]).tolist() == [1.0, 2.5]
+    assert lamina.asarray(3).dtype is lamina.int64
+    assert lamina.asarray([1.0], requires_grad=True).requires_grad
+    leaf = lamina.ones(2, requires_grad=True)
+    assert not lamina.asarray(leaf).requires_grad
+    assert lamina.asarray(leaf, requires_grad=True) is leaf
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "text"),
+    [
+        ([1.0], {}, "a list or number"),
+        (np.arange(3)[::-1], {}, "memory of this layout"),
+        (np.zeros(2), {"dtype": lamina.float32}, "another dtype or device"),
+        (lamina.ones(2), {"dtype": lamina.float64}, "another dtype or device"),
+    ],
+)
+def test_asarray_without_a_copy_is_refused_where_it_needs_one(data, options, text):
+    with pytest.raises(ValueError, match=f"asarray: {text} needs a copy, but copy=False"):
+        lamina.asarray(data, copy=False, **options)
 
 
 def test_array_protocol():
@@ -291,6 +363,25 @@ def test_memoryview():
         array("B").frombytes(x.T)
 
 
+def test_bytes_of_a_tensor():
+    x = lamina.arange(6, dtype=lamina.int32).reshape(2, 3)
+    assert bytes(x) == np.arange(6, dtype=np.int32).tobytes()
+    assert bytes(x.T) == np.arange(6, dtype=np.int32).reshape(2, 3).T.tobytes()
+    assert bytes(x[:0]) == b""
+    assert bytes(lamina.tensor(True)) == b"\x01"
+
+
+def test_a_buffer_in_the_order_that_is_asked_for():
+    x = lamina.arange(6.0).reshape(2, 3)
+    for y, c, fortran in ((x, True, False), (x.T, False, True), (x[:, ::2], False, False)):
+        with memoryview(y) as view:
+            assert (view.c_contiguous, view.f_contiguous) == (c, fortran)
+            assert view.contiguous == (c or fortran)
+        assert np.frombuffer(y.contiguous(), np.float32).tolist() == y.reshape(-1).tolist()
+    with memoryview(lamina.tensor(2.5)) as view:
+        assert (view.ndim, view.shape, view.tolist()) == (0, (), 2.5)
+
+
 def test_tolist():
     x = lamina.arange(6).reshape(2, 3)
     assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -314,3 +405,17 @@ def test_generator_state():
     assert lamina.initial_seed() == 2**64 - 1
     with pytest.raises(ValueError, match="set_rng_state: needs what get_rng_state returned"):
         lamina.set_rng_state(lamina.zeros(16))
+
+
+def test_bytes_that_are_no_bools_are_refused():
+    bad = np.array([[0, 1, 2], [1, 0, 0]], np.uint8).view(bool)
+    for make in (lamina.from_numpy, lamina.tensor, lamina.asarray, lamina.from_dlpack):
+        for array_ in (bad, bad.T, bad[:, ::2], bad[:, ::-1], np.broadcast_to(bad[0], (2**40, 3))):
+            with pytest.raises(
+                ValueError, match=r"bytes other than 0 and 1; use array.view\('uint8"
+            ):
+                make(array_) if array_.size < 100 else lamina.from_numpy(array_)
+        assert make(bad[1:]).tolist() == [[True, False, False]]
+    assert lamina.from_numpy(bad.view(np.uint8) != 0).tolist()[0] == [False, True, True]
+    lamina.full((1000,), 255, dtype=lamina.uint8)
+    assert set(lamina.empty(1000, dtype=lamina.bool).tolist()) == {False}

@@ -17,6 +17,9 @@ from lamina import _core
 # -- identity and lifetime ---------------------------------------------------------------------
 
 
+T = lamina.tensor
+
+
 class Named(lamina.Tensor):
     """A subclass with attributes of its own."""
 
@@ -215,6 +218,29 @@ def test_max_gives_named_values_and_indices():
         (lambda: lamina.tensor([True, False]), "tensor([ True, False])"),
         (lambda: lamina.tensor(2.5), "tensor(2.5000)"),
         (lambda: lamina.zeros(2, 0), "tensor([], size=(2, 0))"),
+        (
+            lambda: lamina.tensor([[[1.0], [float("nan")]], [[-2.0], [float("inf")]]]),
+            "tensor([[[ 1.],\n         [nan]],\n\n        [[-2.],\n         [inf]]])",
+        ),
+        (lambda: lamina.tensor([0.0, -0.0, float("nan")]), "tensor([0., -0., nan])"),
+        (lambda: lamina.tensor([1e9, 1.0]), "tensor([1.0000e+09, 1.0000e+00])"),
+        (lambda: lamina.tensor([9.9e-5]), "tensor([9.9000e-05])"),
+        (
+            lambda: lamina.arange(30.0),
+            (
+                "tensor([ 0.,  1.,  2.,  3.,  4.,  5.,  6.,  7.,  8.,  9., 10., 11., 12., 13.,\n"
+                "        14., 15., 16., 17., 18., 19., 20., 21., 22., 23., 24., 25., 26., 27.,\n"
+                "        28., 29.])"
+            ),
+        ),
+        (
+            lambda: lamina.full((16,), 1.5, requires_grad=True),
+            "tensor(["
+            + ", ".join(["1.5000"] * 9)
+            + ",\n        "
+            + ", ".join(["1.5000"] * 7)
+            + "],\n       requires_grad=True)",
+        ),
         (lambda: lamina.empty(0, dtype=lamina.int64), "tensor([], dtype=lamina.int64)"),
         (lambda: lamina.zeros(2, dtype=lamina.float64), "tensor([0., 0.], dtype=lamina.float64)"),
         (lambda: lamina.ones(1, requires_grad=True), "tensor([1.], requires_grad=True)"),
@@ -227,6 +253,69 @@ def test_max_gives_named_values_and_indices():
 )
 def test_repr_is_laid_out_as_pytorchs(make, text):
     assert repr(make()) == text
+
+
+@pytest.fixture
+def print_options():
+    yield lamina.set_printoptions
+    lamina.set_printoptions(profile="default")
+
+
+@pytest.mark.parametrize(
+    ("options", "make", "text"),
+    [
+        ({"precision": 2}, lambda: lamina.tensor([1 / 3, -2.0]), "tensor([ 0.33, -2.00])"),
+        ({"precision": 0}, lambda: lamina.tensor([1.5, 2.0]), "tensor([2, 2])"),
+        (
+            {"threshold": 4, "edgeitems": 1},
+            lambda: lamina.arange(20).reshape(4, 5),
+            "tensor([[ 0,  ...,  4],\n        ...,\n        [15,  ..., 19]])",
+        ),
+        (
+            {"threshold": 4, "edgeitems": 0},
+            lambda: lamina.arange(5),
+            "tensor([...], size=(5,))",
+        ),
+        (
+            {"linewidth": 20},
+            lambda: lamina.arange(5.0),
+            "tensor([0., 1., 2.,\n        3., 4.])",
+        ),
+        ({"sci_mode": True}, lambda: T([1.0, 0.0]), "tensor([1.0000e+00, 0.0000e+00])"),
+        (
+            {"sci_mode": False},
+            lambda: lamina.tensor([1e-5, 1e9]),
+            "tensor([         0.0000, 1000000000.0000])",
+        ),
+        ({"profile": "short"}, lambda: lamina.tensor([0.123]), "tensor([0.12])"),
+        (
+            {"profile": "full", "linewidth": 20000},
+            lambda: lamina.zeros(1001),
+            "tensor([" + ", ".join(["0."] * 1001) + "])",
+        ),
+    ],
+)
+def test_print_options(print_options, options, make, text):
+    print_options(**options)
+    assert repr(make()) == text
+    print_options(profile="default")
+    assert repr(lamina.tensor([1.5])) == "tensor([1.5000])"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"precision": -1}, "precision must be 0 to 64, got -1"),
+        ({"linewidth": 0}, "linewidth must be 1 to"),
+        ({"edgeitems": -1}, "edgeitems must be 0 to"),
+        ({"threshold": -2}, "threshold must not be negative, got -2"),
+        ({"profile": "long"}, "must be 'default', 'short' or 'full', got 'long'"),
+    ],
+)
+def test_wrong_print_options_change_nothing(print_options, options, text):
+    with pytest.raises(ValueError, match="set_printoptions: .*" + text):
+        print_options(**options)
+    assert repr(lamina.tensor([1.5])) == "tensor([1.5000])"
 
 
 def test_repr_of_a_large_tensor_is_short():
@@ -257,6 +346,115 @@ def test_deepcopy_of_a_leaf():
     assert x.tolist() == [1.0, 1.0]
     with pytest.raises(RuntimeError, match="deepcopy: only a leaf"):
         copy.deepcopy(x * 2)
+
+
+def test_one_deepcopy_keeps_what_shares_memory_together():
+    base = lamina.arange(6.0)
+    tree = {
+        "base": base,
+        "row": base.view(2, 3)[1],
+        "steps": base[::2],
+        "turned": base.view(2, 3).T,
+    }
+    copied = copy.deepcopy(tree)
+    for name, x in tree.items():
+        assert copied[name].tolist() == x.tolist()
+        assert copied[name].stride() == x.stride()
+    copied["base"].mul_(10)
+    assert copied["row"].tolist() == [30.0, 40.0, 50.0]
+    assert copied["steps"].tolist() == [0.0, 20.0, 40.0]
+    assert copied["turned"].tolist() == [[0.0, 30.0], [10.0, 40.0], [20.0, 50.0]]
+    assert base.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    apart = [copy.deepcopy(base), copy.deepcopy(base)]
+    assert apart[0].data_ptr() != apart[1].data_ptr()
+
+
+def test_deepcopy_of_a_view_of_memory_that_is_not_ours():
+    import numpy as np
+
+    a = np.arange(6.0)
+    a.flags.writeable = False
+    x = lamina.from_numpy(a)[::2]
+    copied = copy.deepcopy(x)
+    copied.add_(1)
+    assert copied.tolist() == [1.0, 3.0, 5.0]
+    assert a.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_deepcopy_of_a_gradient_that_is_also_elsewhere():
+    x = lamina.ones(2, requires_grad=True)
+    x.sum().backward()
+    both = copy.deepcopy({"x": x, "grad": x.grad})
+    assert both["x"].grad is both["grad"]
+    assert both["x"].is_leaf
+    x.grad = None
+    assert both["x"].grad.tolist() == [1.0, 1.0]
+
+
+def test_copy_is_another_leaf_over_the_same_memory():
+    x = lamina.ones(2, requires_grad=True)
+    y = copy.copy(x)
+    assert y is not x
+    assert y.data_ptr() == x.data_ptr()
+    assert y.requires_grad
+    assert y.is_leaf
+    named = lamina.Tensor.__new__(Named, x)
+    named.label = "a"
+    assert copy.copy(named).label == "a"
+    assert type(copy.copy(named)) is Named
+
+
+def test_data_is_the_memory_without_the_record():
+    x = lamina.ones(3, requires_grad=True)
+    assert not x.data.requires_grad
+    assert x.data.data_ptr() == x.data_ptr()
+    x.data.mul_(2)
+    assert x.tolist() == [2.0, 2.0, 2.0]
+    other = lamina.zeros(2, 2)
+    x.data = other
+    assert x.requires_grad
+    assert x.is_leaf
+    assert x.shape == (2, 2)
+    assert x.data_ptr() == other.data_ptr()
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    with pytest.raises(TypeError, match="data must be a Tensor, got list"):
+        x.data = [1.0]
+    with pytest.raises(RuntimeError, match="requires grad cannot show int64 values"):
+        x.data = lamina.zeros(2, dtype=lamina.int64)
+    with pytest.raises(TypeError, match="data must be a Tensor, got nothing"):
+        del x.data
+
+
+def test_cuda_says_why_not():
+    if lamina.cuda.is_available():
+        assert lamina.ones(1).cuda().is_cuda
+        return
+    for call in (lambda x: x.cuda(), lambda x: x.cuda(0), lambda x: x.cuda("cuda:0")):
+        with pytest.raises(RuntimeError, match="no CUDA here"):
+            call(lamina.ones(1))
+
+
+def in_another_process(x):
+    return x, x.sum().item()
+
+
+def test_tensors_and_modules_travel_to_other_processes():
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    model = lamina.nn.Sequential(lamina.nn.Linear(3, 2), lamina.nn.Tanh(), lamina.nn.Linear(2, 1))
+    x = lamina.randn(4, 3)
+    y = model(x).detach()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        back, total = pool.submit(in_another_process, x).result()
+        there = pool.submit(model, x).result().detach()
+        again = pool.submit(copy.deepcopy, model).result()
+    assert back.tolist() == x.tolist()
+    assert total == x.sum().item()
+    assert there.tolist() == y.tolist()
+    assert again(x).tolist() == y.tolist()
+    assert all(p.requires_grad for p in again.parameters())
 
 
 def test_deepcopy_and_pickle_keep_a_subclass():
