@@ -70,6 +70,12 @@ void set_data(const Tensor& t, PyObject* value) {
   TensorImpl& to = *t.impl();
   check<RuntimeError>(!t.requires_grad() || is_floating(from.dtype()),
                       "data: a tensor that requires grad cannot show ", from.dtype(), " values");
+  if (Record* record = record_of(t); record && record->base) {
+    check<RuntimeError>(!requires_grad(t),
+                        "data: a view that is part of a graph cannot show other memory; use "
+                        "tensor.detach() first");
+    record->base = {};  // it is no view of that any more
+  }
   to.storage = from.impl()->storage;
   to.offset = from.offset();
   to.sizes = from.sizes();

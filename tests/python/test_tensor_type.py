@@ -418,6 +418,15 @@ def test_data_is_the_memory_without_the_record():
     assert x.data_ptr() == other.data_ptr()
     (x * 3).sum().backward()
     assert x.grad.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    base = lamina.ones(4, requires_grad=True) * 1
+    with pytest.raises(RuntimeError, match="data: a view that is part of a graph"):
+        base[:2].data = lamina.zeros(2)
+    plain = lamina.ones(4)
+    view = plain[:2]
+    view.data = lamina.zeros(2)
+    view.add_(lamina.ones(2, requires_grad=True))
+    assert view.requires_grad
+    assert not plain.requires_grad
     with pytest.raises(TypeError, match="data must be a Tensor, got list"):
         x.data = [1.0]
     with pytest.raises(RuntimeError, match="requires grad cannot show int64 values"):
