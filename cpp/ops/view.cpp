@@ -141,7 +141,7 @@ Dims resolve_sizes(const char* op, const Tensor& x, IntList sizes) {
       unknown = i;
     } else {
       check<ValueError>(out[i] >= 0, op, ": sizes must not be negative, got ", sizes);
-      known *= out[i];
+      if (__builtin_mul_overflow(known, out[i], &known)) known = INT64_MAX;
     }
   }
   if (unknown >= 0) {

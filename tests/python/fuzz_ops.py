@@ -46,6 +46,7 @@ ALLOWED = (
     BufferError,
     OverflowError,
     AttributeError,
+    ZeroDivisionError,  # of two Python numbers, where an operand came as a wrong argument
 )
 OF_CPP = ("std::", "lamina::", "basic_string", "vector<", "pybind11")
 
