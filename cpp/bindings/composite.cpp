@@ -67,7 +67,10 @@ Tensor repeat(const Tensor& x, std::span<const int64_t> times) {
     const int64_t size = own < 0 ? 1 : x.size(own);
     const int64_t n = times[static_cast<size_t>(i)];
     check<ValueError>(n >= 0, "repeat: a count must not be negative, got ", n);
-    joined.push_back(n * size);
+    int64_t product = 0;
+    check<MemoryError>(!__builtin_mul_overflow(n, size, &product), "repeat: counts ", times,
+                       " of a tensor ", x, " are more than memory can hold");
+    joined.push_back(product);
     if (n != 1) {
       split.push_back(1);
       expanded.push_back(n);
@@ -82,7 +85,7 @@ Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   const int d = wrap_dim("narrow", dim, x.rank());
   check<IndexError>(x.rank() > 0, "narrow: a 0-d tensor has no dimension to narrow");
   const int64_t first = start < 0 ? start + x.size(d) : start;
-  check<IndexError>(first >= 0 && length >= 0 && first + length <= x.size(d), "narrow: start ",
+  check<IndexError>(first >= 0 && length >= 0 && length <= x.size(d) - first, "narrow: start ",
                     start, " and length ", length, " exceed dimension ", d, " with size ",
                     x.size(d));
   return ops::slice(x, d, first, first + length);
