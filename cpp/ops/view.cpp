@@ -62,6 +62,7 @@ Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64
                     strides.rank(), " strides");
   for (const int64_t s : strides)
     check<ValueError>(s >= 0, "as_strided: strides must not be negative, got ", strides);
+  const bool nothing = checked_numel(sizes) == 0;
   const auto there = static_cast<int64_t>(x.storage().bytes()) / item_size(x.dtype());
   check<ValueError>(
       offset >= 0 && offset <= there && strided_extent(sizes, strides) <= there - offset,
@@ -70,7 +71,7 @@ Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64
   // Steps that are never taken may be of any length; sums and multiples of them must not overflow.
   Dims steps = strides;
   for (int64_t& s : steps) s = std::min(s, int64_t{1} << 59);
-  if (checked_numel(sizes) == 0) steps = contiguous_strides(sizes);
+  if (nothing) steps = contiguous_strides(sizes);
   Tensor y = alias(x, sizes, steps, offset);
   mark_view(y, x);
   if (recording(x)) {
