@@ -32,6 +32,7 @@ Device parse_device(std::string_view name) {
     ok = colon + 1 < name.size() && name.size() <= colon + 3;
     for (const char c : name.substr(colon + 1)) {
       ok = ok && c >= '0' && c <= '9';
+      if (!ok) break;
       index = index * 10 + (c - '0');
     }
     device.index = static_cast<int8_t>(index);
