@@ -157,6 +157,9 @@ BY_NAME = {
     "dim": st.one_of(*[st.integers(-3, 3)] * 9, ints),
     "split_size_or_sections": st.one_of(ints, sizes),
     "split_size": st.one_of(ints, sizes),
+    "ndarray": st.one_of(arrays, objects),
+    "ext_tensor": st.one_of(arrays, tensors(), objects),
+    "memo": st.one_of(st.builds(dict), objects),
     "hook": st.sampled_from([lambda g: None, lambda g: g * 2, lambda g: g[:0], lambda g: 1, None]),
 }
 
