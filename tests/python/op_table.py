@@ -41,14 +41,20 @@ ELSEWHERE = {
         "type_as",
     ],
     "copies and pickles of modules: test_module.py, test_serialization.py": [
-        "__deepcopy__", "__reduce_ex__", "_rebuild",
+        "__copy__", "__deepcopy__", "__reduce_ex__", "_rebuild",
     ],
     "layout in memory, read by many checks in test_ops_more.py": [
         "data_ptr", "dim", "element_size", "is_contiguous", "nelement", "numel", "size",
         "storage_offset", "stride",
     ],
     "memory as it comes: there is no value to expect": ["empty", "empty_like", "new_empty"],
-    "arrays shared with NumPy: test_ops_more.py": ["from_numpy"],
+    "arrays shared with NumPy: test_ops_more.py, test_interop.py": [
+        "__array_wrap__", "asarray", "from_numpy",
+    ],
+    "memory shared with other libraries: test_dlpack.py": [
+        "__dlpack__", "__dlpack_device__", "from_dlpack",
+    ],
+    "devices and text: test_tensor_type.py": ["cuda", "set_printoptions"],
     "the generator's state: test_ops_more.py": [
         "get_rng_state", "initial_seed", "manual_seed", "set_rng_state",
     ],
