@@ -123,9 +123,12 @@ def library(request):
 @pytest.mark.skipif(OTHER != "", reason="needs the process that has NumPy alone")
 @pytest.mark.parametrize("name", [library.name for library in OTHERS])
 def test_the_matrix_with(name):
-    package = name.partition(".")[0]
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"needs {package}")
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        pytest.skip(f"needs {name}")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", name],
         capture_output=True,
