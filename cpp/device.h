@@ -30,6 +30,7 @@ struct Params {
 };
 
 enum class ReduceOp : uint8_t { Sum, Prod, Max, Min, Any, All };
+enum class ScanOp : uint8_t { Sum, Prod, Max, Min };
 // What a contraction or a norm may apply to its result, and the row that it is; None has none.
 enum class Activation : uint8_t { None, Relu, Tanh, Sigmoid, Gelu };
 constexpr UnaryOp row_of(Activation act) {
@@ -108,7 +109,6 @@ struct CrossEntropyBackwardArgs {
 enum class Distribution : uint8_t {
   Uniform,    // [a, b)
   Normal,     // mean a, standard deviation b
-  Integer,    // int64 in [a, b)
   Bernoulli,  // 1 with probability a
 };
 
@@ -180,6 +180,24 @@ struct DeviceApi {
   void (*var)(Ctx&, const TensorRef& dst, const TensorRef& mean, const TensorRef& x,
               double correction);
 
+  // -- along one dimension -----------------------------------------------------------------------
+  // Running sums, products, maxima or minima of x along `dim`, from the other end if `reverse`. dst
+  // has x's sizes and dtype; floats accumulate in double. `indices` (int64, for Max and Min) says
+  // where the extreme so far is: the last of equal ones, NaN above all.
+  void (*scan)(Ctx&, ScanOp, const TensorRef& dst, const TensorRef& indices, const TensorRef& x,
+               int dim, bool reverse);
+  // The first k elements of x in order along `dim` and their indices (int64); k is the size of
+  // values and indices there. Equal ones stay in the order of x; NaN counts as the largest.
+  void (*sort)(Ctx&, const TensorRef& values, const TensorRef& indices, const TensorRef& x, int dim,
+               bool descending);
+  // The lower median along `dim` and an index of it; with a NaN there, the first NaN. values and
+  // indices have size 1 in `dim`.
+  void (*median)(Ctx&, const TensorRef& values, const TensorRef& indices, const TensorRef& x,
+                 int dim);
+  // The order (int64 [n]) that sorts the rows of x [n, m] (rows) by their first, then second, ...
+  // element, stable.
+  void (*order_rows)(Ctx&, const TensorRef& order, const TensorRef& x);
+
   // -- contractions and fused layers -------------------------------------------------------------
   void (*gemm)(Ctx&, const GemmArgs&);
   void (*softmax)(Ctx&, const SoftmaxArgs&);
@@ -191,6 +209,9 @@ struct DeviceApi {
 
   // -- random ------------------------------------------------------------------------------------
   void (*random)(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);
+  // Integers low, low + 1, ... of which there are `range`; a range of 0 stands for all 2^64.
+  void (*random_integers)(Ctx&, const TensorRef& dst, int64_t low, uint64_t range,
+                          const PhiloxStream&);
   // mask = uniform >= p (bool, rows); y = mask ? x / (1 - p) : 0.
   void (*dropout)(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x, double p,
                   const PhiloxStream&);

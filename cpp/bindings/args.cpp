@@ -188,6 +188,7 @@ Got Binding::convert(const Param& param, Slot& s, PyObject* o) {
     case Kind::Ints: return to_ints(o, s.ints, s.count);
     case Kind::Tensors: return convert_list(false, s, o);
     case Kind::MaybeTensors: return convert_list(true, s, o);
+    case Kind::Generator: return to_generator(o, s.p);
     case Kind::Object: s.p = o; return Got::Yes;
   }
   return Got::No;
@@ -248,6 +249,7 @@ const char* expected(const Param& param) {
     case Kind::Ints: return "an int or a tuple of ints";
     case Kind::Tensors: return "a list or tuple of Tensors";
     case Kind::MaybeTensors: return "a list or tuple of Tensors or None";
+    case Kind::Generator: return "a lamina.Generator";
     case Kind::Object: break;
   }
   return "something else";

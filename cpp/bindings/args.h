@@ -10,8 +10,8 @@
 // (pybind11 would answer a wrong argument with C++ types, and takes five times as long to parse.)
 //
 // Types: Tensor, operand (Tensor or number), number, float, int, bool, str, dtype, device, int[]
-// (one int or several), *int[] (the same, or loose arguments), Tensor[], Tensor?[], object. A "?"
-// after a type allows None. Lines of one function are overloads, tried in order.
+// (one int or several), *int[] (the same, or loose arguments), Tensor[], Tensor?[], generator,
+// object. A "?" after a type allows None. Lines of one function are overloads, tried in order.
 #pragma once
 
 #include <Python.h>
@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "bindings/python_tensor.h"
+#include "core/random.h"
 #include "core/shape.h"
 #include "ops/scalar.h"
 
@@ -46,6 +47,7 @@ enum class Kind : uint8_t {
   Ints,
   Tensors,
   MaybeTensors,
+  Generator,
   Object
 };
 
@@ -60,7 +62,7 @@ struct Slot {
   int count;
   int64_t i;
   double d;
-  const void* p;           // Tensor, PyObject or text
+  const void* p;           // Tensor, Generator, PyObject or text
   int64_t ints[kMaxRank];  // last: copying a default stops before it
 };
 
@@ -107,6 +109,9 @@ class Args {
     if (!has(i)) return {};
     return lists_[static_cast<size_t>(slots_[i].count)];
   }
+  lamina::Generator* generator(int i) const {  // null: the process-wide one
+    return has(i) ? static_cast<lamina::Generator*>(const_cast<void*>(slots_[i].p)) : nullptr;
+  }
   PyObject* object(int i) const {  // borrowed
     return static_cast<PyObject*>(const_cast<void*>(slots_[i].p));
   }
@@ -131,8 +136,12 @@ class Args {
 
 // -- results -----------------------------------------------------------------------------------
 
-struct Selected {  // what max(x, dim) returns: a pair with names
+// Pairs with names: what max(x, dim) and aminmax(x) return.
+struct Selected {
   std::pair<Tensor, Tensor> values_and_indices;
+};
+struct Extremes {
+  std::pair<Tensor, Tensor> min_and_max;
 };
 PyObject* to_python(Tensor t);
 PyObject* to_python(bool v);
@@ -142,6 +151,7 @@ PyObject* to_python(DType v);
 PyObject* to_python(const std::vector<Tensor>& tensors);  // a tuple
 PyObject* to_python(std::pair<Tensor, Tensor> pair);
 PyObject* to_python(Selected pair);
+PyObject* to_python(Extremes pair);
 
 // Lets other Python threads run meanwhile when the work is worth the switch (about 50 us).
 inline constexpr int64_t kWorthReleasing = 1 << 16;

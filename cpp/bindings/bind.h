@@ -9,9 +9,11 @@ void bind_types(PyObject* module);     // dtype, device, Size
 void bind_autograd(PyObject* module);  // the graph's nodes, hooks, and what runs it
 // Tables of functions and methods (see args.h).
 void bind_creation();
+void bind_random(PyObject* module);  // and the type Generator
 void bind_pointwise();
 void bind_inplace();
 void bind_reduce();
+void bind_order();
 void bind_shape();
 void bind_convert();
 void bind_interop();

@@ -1,4 +1,4 @@
-// Making tensors, and random numbers.
+// Making tensors.
 
 #include "bindings/args.h"
 #include "bindings/bind.h"
@@ -34,12 +34,6 @@ Tensor arange(Args& a, Scalar start, Scalar end, Scalar step, int options) {
       integer(start) && integer(end) && integer(step) ? DType::Int64 : ops::default_dtype();
   return finish(a, options,
                 ops::arange(start, end, step, dtype_or(a, options, type), device_of(a, options)));
-}
-
-Tensor randint(Args& a, int64_t low, int64_t high, const Dims& sizes, int options) {
-  return finish(
-      a, options,
-      ops::randint(low, high, sizes, dtype_or(a, options, DType::Int64), device_of(a, options)));
 }
 
 // The options of the *_like functions follow their input, at 1; returns where to make it.
@@ -83,45 +77,6 @@ PyObject* from_numpy(Args& a) {
   check<TypeError>(has_buffer(a.object(0)), "from_numpy: needs a NumPy array, got ",
                    Py_TYPE(a.object(0))->tp_name);
   return wrap(tensor_from_buffer("from_numpy", a.object(0), false));
-}
-
-// A number as 8 bytes, so that the state is a plain uint8 tensor.
-Tensor rng_state() {
-  const Generator::State state = default_generator().state();
-  Tensor out = empty({16}, DType::UInt8);
-  const uint64_t words[] = {state.seed, state.offset};
-  for (int i = 0; i < 16; ++i)
-    out.as<uint8_t>()[i] = static_cast<uint8_t>(words[i / 8] >> (i % 8 * 8));
-  return out;
-}
-
-void set_rng_state(const Tensor& t) {
-  check<ValueError>(
-      t.dtype() == DType::UInt8 && t.numel() == 16 && t.contiguous() && t.device().is_cpu(),
-      "set_rng_state: needs what get_rng_state returned: 16 values of uint8, got ", t, " ",
-      t.dtype());
-  uint64_t words[2] = {};
-  for (int i = 0; i < 16; ++i) words[i / 8] |= uint64_t{t.as<uint8_t>()[i]} << (i % 8 * 8);
-  default_generator().set_state({words[0], words[1]});
-}
-
-PyObject* manual_seed(Args& a) {
-  PyObject* given = a.object(0);
-  check<TypeError>(PyIndex_Check(given), "manual_seed: the seed must be an int, got ",
-                   arrived(given));
-  PyObject* seed = PyNumber_Index(given);
-  if (!seed) return nullptr;
-  int64_t value = 0;
-  Got got = to_integer(seed, value);  // negative ones count from 2^64 down
-  if (got == Got::Raised) {
-    PyErr_Clear();
-    value = static_cast<int64_t>(PyLong_AsUnsignedLongLong(seed));
-    if (!PyErr_Occurred()) got = Got::Yes;
-  }
-  Py_DECREF(seed);
-  if (got != Got::Yes) return nullptr;
-  default_generator().manual_seed(static_cast<uint64_t>(value));
-  Py_RETURN_NONE;
 }
 
 #define OPTIONS "*, dtype? dtype=None, device? device=None, bool requires_grad=False"
@@ -183,6 +138,26 @@ constexpr Def kDefs[] = {
         },
         "`steps` numbers evenly from `start` to `end`, both included."),
     def(
+        "logspace(number start, number end, int steps, float base=10.0, " OPTIONS ")", kFunction,
+        [](Args& a) {
+          return finish(a, 4,
+                        ops::logspace(a.number(0).value(), a.number(1).value(), a.integer(2),
+                                      a.real(3), dtype_or_default(a, 4), device_of(a, 4)));
+        },
+        "`base` to the power of `steps` numbers evenly from `start` to `end`, both included."),
+#define TRIANGLE(name, doc)                                                                      \
+  def(                                                                                           \
+      #name "(int row, int col, int offset=0, *, dtype? dtype=None, device? device=None)",       \
+      kFunction,                                                                                 \
+      [](Args& a) {                                                                              \
+        return ops::name(a.integer(0), a.integer(1), a.integer(2), dtype_or(a, 3, DType::Int64), \
+                         device_of(a, 3));                                                       \
+      },                                                                                         \
+      doc)
+    TRIANGLE(tril_indices, "Rows and columns of the elements on and below a diagonal."),
+    TRIANGLE(triu_indices, "Rows and columns of the elements on and above a diagonal."),
+#undef TRIANGLE
+    def(
         "eye(int n, int? m=None, " OPTIONS ")", kFunction,
         [](Args& a) {
           return finish(a, 2,
@@ -190,42 +165,6 @@ constexpr Def kDefs[] = {
                                  dtype_or_default(a, 2), device_of(a, 2)));
         },
         "Ones on the diagonal of an n x m matrix."),
-    def(
-        "rand(*int[] size, " OPTIONS ")", kFunction,
-        [](Args& a) {
-          return finish(a, 1, ops::rand(a.dims(0), dtype_or_default(a, 1), device_of(a, 1)));
-        },
-        "Uniform in [0, 1)."),
-    def(
-        "randn(*int[] size, " OPTIONS ")", kFunction,
-        [](Args& a) {
-          return finish(a, 1, ops::randn(a.dims(0), dtype_or_default(a, 1), device_of(a, 1)));
-        },
-        "Standard normal."),
-    def(
-        "normal(float mean, float std, int[] size, " OPTIONS ")", kFunction,
-        [](Args& a) {
-          Tensor t = empty(a.dims(2), dtype_or_default(a, 3), device_of(a, 3));
-          ops::normal_(t, a.real(0), a.real(1));
-          return finish(a, 3, t);
-        },
-        "Normal with the given mean and standard deviation."),
-    def(
-        "randint(int high, int[] size, " OPTIONS
-        ")\nrandint(int low, int high, int[] size, " OPTIONS ")",
-        kFunction,
-        [](Args& a) {
-          return a.overload() == 0 ? randint(a, 0, a.integer(0), a.dims(1), 2)
-                                   : randint(a, a.integer(0), a.integer(1), a.dims(2), 3);
-        },
-        "Integers from `low` up to, not including, `high`."),
-    def(
-        "randperm(int n, " OPTIONS ")", kFunction,
-        [](Args& a) {
-          const Tensor t = ops::randperm(a.integer(0), device_of(a, 1));
-          return finish(a, 1, ops::to(t, dtype_or(a, 1, DType::Int64)));
-        },
-        "The numbers 0 to n - 1 in random order."),
 #define LIKE(name, make, doc)                                  \
   def(                                                         \
       name "_like(Tensor input, " OPTIONS ")", kFunction,      \
@@ -237,8 +176,6 @@ constexpr Def kDefs[] = {
     LIKE("empty", uninitialised, "Memory as it comes, of the sizes and dtype of `input`."),
     LIKE("zeros", ops::zeros, "Zeros of the sizes and dtype of `input`."),
     LIKE("ones", ops::ones, "Ones of the sizes and dtype of `input`."),
-    LIKE("rand", ops::rand, "Uniform in [0, 1), of the sizes and dtype of `input`."),
-    LIKE("randn", ops::randn, "Standard normal, of the sizes and dtype of `input`."),
 #undef LIKE
     def(
         "full_like(Tensor input, number fill_value, " OPTIONS ")", kFunction,
@@ -247,19 +184,6 @@ constexpr Def kDefs[] = {
           return finish(a, 2, ops::full(l.sizes, a.number(1), l.dtype, l.device));
         },
         "One value everywhere, of the sizes and dtype of `input`."),
-    def(
-        "randint_like(Tensor input, int high, " OPTIONS ")\n"
-        "randint_like(Tensor input, int low, int high, " OPTIONS ")",
-        kFunction,
-        [](Args& a) {
-          const bool with_low = a.overload() == 1;
-          const int options = with_low ? 3 : 2;
-          const Like l(a, options);
-          return finish(a, options,
-                        ops::randint(with_low ? a.integer(1) : 0, a.integer(options - 1), l.sizes,
-                                     l.dtype, l.device));
-        },
-        "Integers from `low` up to, not including, `high`, of the sizes and dtype of `input`."),
 #define NEW(name, make, doc)                                          \
   def(                                                                \
       "new_" name "(Tensor self, *int[] size, " OPTIONS ")", kMethod, \
@@ -272,6 +196,15 @@ constexpr Def kDefs[] = {
     NEW("zeros", ops::zeros, "Zeros of this tensor's dtype and device."),
     NEW("ones", ops::ones, "Ones of this tensor's dtype and device."),
 #undef NEW
+    def(
+        "new_tensor(Tensor self, object data, " OPTIONS ")", kMethod,
+        [](Args& a) {
+          return wrap(
+              finish(a, 2,
+                     tensor_from("new_tensor", a.object(1), dtype_or(a, 2, a.tensor(0).dtype()),
+                                 a.device(3).value_or(a.tensor(0).device()))));
+        },
+        "A copy of `data`, of this tensor's dtype and device."),
     def(
         "new_full(Tensor self, int[] size, number fill_value, " OPTIONS ")", kMethod,
         [](Args& a) {
@@ -286,21 +219,6 @@ constexpr Def kDefs[] = {
     def(
         "get_default_dtype() -> dtype", kFunction, [](Args&) { return ops::default_dtype(); },
         "The dtype that Python floats become."),
-    def(
-        "manual_seed(object seed) -> None", kFunction, [](Args& a) { return manual_seed(a); },
-        "Start the random numbers at the first of `seed`."),
-    def(
-        "initial_seed() -> int", kFunction,
-        [](Args&) -> PyObject* {
-          return PyLong_FromUnsignedLongLong(default_generator().initial_seed());
-        },
-        "The seed that the random numbers depend on."),
-    def(
-        "get_rng_state()", kFunction, [](Args&) { return rng_state(); },
-        "The generator's state, a uint8 tensor."),
-    def(
-        "set_rng_state(Tensor new_state) -> None", kFunction,
-        [](Args& a) { set_rng_state(a.tensor(0)); }, "Go on from a state of get_rng_state."),
 };
 
 }  // namespace

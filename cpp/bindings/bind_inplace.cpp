@@ -178,27 +178,6 @@ constexpr Def kDefs[] = {
                          [&](const Tensor& x) { return ops::clamp(x, low, high); });
         },
         "In place: each element, moved into [min, max]."),
-    def(
-        "uniform_(Tensor self, float from=0, float to=1)", kMethod,
-        [](Args& a) {
-          ops::uniform_(a.tensor(0), a.real(1), a.real(2));
-          return a.tensor(0);
-        },
-        "Write uniform random numbers from [from, to)."),
-    def(
-        "normal_(Tensor self, float mean=0, float std=1)", kMethod,
-        [](Args& a) {
-          ops::normal_(a.tensor(0), a.real(1), a.real(2));
-          return a.tensor(0);
-        },
-        "Write normal random numbers."),
-    def(
-        "bernoulli_(Tensor self, float p=0.5)", kMethod,
-        [](Args& a) {
-          ops::bernoulli_(a.tensor(0), a.real(1));
-          return a.tensor(0);
-        },
-        "Write 1 with probability p, else 0."),
 };
 
 }  // namespace

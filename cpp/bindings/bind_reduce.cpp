@@ -56,21 +56,68 @@ PyObject* extreme(Args& a) {
        "(Tensor input, int dim, bool keepdim=False) -> values_and_indices\n" name \
        "(Tensor input, Tensor other)"
 
+// The result, or `out` with it written into it.
+Tensor into(const char* op, Args& a, int out, Tensor result) {
+  return a.has(out) ? ops::write_out(op, a.tensor(out), result) : result;
+}
+
 constexpr Def kDefs[] = {
-#define SUM(name, doc)                                 \
-  def(                                                 \
-      #name "(" DIMS ", *, dtype? dtype=None)", kBoth, \
-      [](Args& a) { return ops::name(a.tensor(0), a.ints(1), a.flag(2), a.dtype(3)); }, doc)
+#define SUM(name, doc)                                                                      \
+  def(                                                                                      \
+      #name "(" DIMS ", *, dtype? dtype=None, Tensor? out=None)", kBoth,                    \
+      [](Args& a) {                                                                         \
+        return into(#name, a, 4, ops::name(a.tensor(0), a.ints(1), a.flag(2), a.dtype(3))); \
+      },                                                                                    \
+      doc)
     SUM(sum, "The sum over `dim`, by default over everything."),
     SUM(mean, "The mean over `dim`, by default over everything."),
     SUM(prod, "The product over `dim`, by default over everything."),
 #undef SUM
+#define EXTREME(name, doc)                                                                     \
+  def(                                                                                         \
+      #name "(" DIMS ", *, Tensor? out=None)", kBoth,                                          \
+      [](Args& a) { return into(#name, a, 3, ops::name(a.tensor(0), a.ints(1), a.flag(2))); }, \
+      doc)
+    EXTREME(amax, "The largest element over `dim`; equal ones share the gradient."),
+    EXTREME(amin, "The smallest element over `dim`; equal ones share the gradient."),
+#undef EXTREME
+    def(
+        "logsumexp(Tensor input, int[] dim, bool keepdim=False, *, Tensor? out=None)", kBoth,
+        [](Args& a) {
+          return into("logsumexp", a, 3, ops::logsumexp(a.tensor(0), a.ints(1), a.flag(2)));
+        },
+        "The logarithm of the sum of exp(x) over `dim`, safe from overflow."),
+    def(
+        "norm(Tensor input, str? p='fro', int[]? dim=None, bool keepdim=False, *, dtype? "
+        "dtype=None, Tensor? out=None)\n"
+        "norm(Tensor input, float p, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None, "
+        "Tensor? out=None)",
+        kBoth,
+        [](Args& a) {
+          const bool named = a.overload() == 0;
+          check<ValueError>(!named || !a.has(1) || std::string_view(a.text(1)) == "fro",
+                            "norm: p must be a number, 'fro' or None, got '",
+                            named && a.has(1) ? a.text(1) : "", "'");
+          return into(
+              "norm", a, 5,
+              ops::norm(a.tensor(0), named ? 2 : a.real(1), a.ints(2), a.flag(3), a.dtype(4)));
+        },
+        "(sum |x|^p)^(1/p) over `dim`, by default over everything; 'fro' is 2."),
+    def(
+        "count_nonzero(Tensor input, int[]? dim=None)", kBoth,
+        [](Args& a) { return ops::count_nonzero(a.tensor(0), a.ints(1)); },
+        "How many elements over `dim` are not zero."),
+    def(
+        "trace(Tensor input)", kBoth, [](Args& a) { return ops::trace(a.tensor(0)); },
+        "The sum of the diagonal of a matrix."),
+    def(
+        "aminmax(Tensor input, *, int? dim=None, bool keepdim=False) -> min_and_max", kBoth,
+        [](Args& a) { return Extremes{ops::aminmax(a.tensor(0), a.maybe_integer(1), a.flag(2))}; },
+        "The pair (min, max) over `dim`, by default over everything."),
 #define PLAIN(name, doc)         \
   def(                           \
       #name "(" DIMS ")", kBoth, \
       [](Args& a) { return ops::name(a.tensor(0), a.ints(1), a.flag(2)); }, doc)
-    PLAIN(amax, "The largest element over `dim`; equal ones share the gradient."),
-    PLAIN(amin, "The smallest element over `dim`; equal ones share the gradient."),
     PLAIN(any, "Whether any element over `dim` is not zero."),
     PLAIN(all, "Whether no element over `dim` is zero."),
 #undef PLAIN
@@ -83,6 +130,10 @@ constexpr Def kDefs[] = {
     def(
         SPREAD_FORMS("var_mean", " -> tuple[Tensor, Tensor]"), kFunction,
         [](Args& a) { return spread<ops::var_mean>(a); }, "Variance and mean over `dim`; see var."),
+    def(
+        SPREAD_FORMS("std_mean", " -> tuple[Tensor, Tensor]"), kFunction,
+        [](Args& a) { return spread<ops::std_mean>(a); },
+        "Standard deviation and mean over `dim`; see var."),
     def(
         EXTREME_FORMS("max"), kBoth,
         [](Args& a) { return extreme<ops::amax, ops::max, BinaryOp::maximum>(a); },

@@ -160,6 +160,8 @@ PyObject* device_object(Device device) {
   return py::cast(device).release().ptr();
 }
 
+bool is_size(PyObject* o) { return Py_TYPE(o) == size_type; }
+
 PyObject* size_object(std::span<const int64_t> sizes) {
   PyObject* out = size_type->tp_alloc(size_type, static_cast<Py_ssize_t>(sizes.size()));
   if (!out) return nullptr;

@@ -25,7 +25,8 @@ Got to_real(PyObject* o, double& out);
 Got to_integer(PyObject* o, int64_t& out);  // bools and floats are not integers here
 Got to_flag(PyObject* o, bool& out);
 Got to_dtype(PyObject* o, DType& out);
-Got to_device(PyObject* o, Device& out);  // a device or a text such as "cuda:0"
+Got to_generator(PyObject* o, const void*& out);  // the address of a Generator
+Got to_device(PyObject* o, Device& out);          // a device or a text such as "cuda:0"
 // One int, or a list or tuple of at most kMaxRank.
 Got to_ints(PyObject* o, int64_t* out, int& count);
 // The single element of a tensor.
@@ -35,6 +36,7 @@ PyObject* from_scalar(const Scalar& s);
 PyObject* dtype_object(DType t);                        // borrowed
 PyObject* device_object(Device device);                 // a new reference
 PyObject* size_object(std::span<const int64_t> sizes);  // lamina.Size, a new reference
+bool is_size(PyObject* o);
 
 // The name of an object's type for error texts, with advice for what should have been a tensor.
 std::string arrived(PyObject* o);

@@ -29,9 +29,11 @@ PYBIND11_MODULE(_core, m) {
   bind_types(m.ptr());
   bind_autograd(m.ptr());
   bind_creation();
+  bind_random(m.ptr());
   bind_pointwise();
   bind_inplace();
   bind_reduce();
+  bind_order();
   bind_shape();
   bind_convert();
   bind_interop();

@@ -99,7 +99,14 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     int64_t sizes[kMaxRank];
     int count = 0;
     if (data && is_tensor(data)) {
+      check<TypeError>(type != tensor_type || tensor_of(data).dtype() == ops::default_dtype(),
+                       "Tensor: makes ", ops::default_dtype(), ", got a tensor of ",
+                       tensor_of(data).dtype(), "; convert it, or use lamina.tensor(...)");
       t = detach(tensor_of(data));
+    } else if (data && is_size(data)) {
+      check<RuntimeError>(to_ints(data, sizes, count) == Got::Yes, "Tensor: bad size");
+      t = empty(Dims(std::span<const int64_t>(sizes, static_cast<size_t>(count))),
+                ops::default_dtype());
     } else if (data && !PyLong_Check(data)) {
       t = tensor_from("Tensor", data, ops::default_dtype(), {});
     } else {

@@ -17,6 +17,24 @@ PyTypeObject* values_and_indices_type() {
   return type;
 }
 
+PyTypeObject* min_and_max_type() {
+  static PyTypeObject* const type = [] {
+    static PyStructSequence_Field fields[] = {
+        {"min", "the smallest"}, {"max", "the largest"}, {nullptr, nullptr}};
+    static PyStructSequence_Desc desc{"lamina.min_and_max", nullptr, fields, 2};
+    return PyStructSequence_NewType(&desc);
+  }();
+  return type;
+}
+
+PyObject* named_pair(PyTypeObject* type, std::pair<Tensor, Tensor> pair) {
+  PyObject* out = type ? PyStructSequence_New(type) : nullptr;
+  if (!out) return nullptr;
+  PyStructSequence_SetItem(out, 0, wrap(std::move(pair.first)));
+  PyStructSequence_SetItem(out, 1, wrap(std::move(pair.second)));
+  return out;
+}
+
 }  // namespace
 
 PyObject* to_python(Tensor t) { return wrap(std::move(t)); }
@@ -43,12 +61,10 @@ PyObject* to_python(std::pair<Tensor, Tensor> pair) {
 }
 
 PyObject* to_python(Selected pair) {
-  PyTypeObject* type = values_and_indices_type();
-  PyObject* out = type ? PyStructSequence_New(type) : nullptr;
-  if (!out) return nullptr;
-  PyStructSequence_SetItem(out, 0, wrap(std::move(pair.values_and_indices.first)));
-  PyStructSequence_SetItem(out, 1, wrap(std::move(pair.values_and_indices.second)));
-  return out;
+  return named_pair(values_and_indices_type(), std::move(pair.values_and_indices));
+}
+PyObject* to_python(Extremes pair) {
+  return named_pair(min_and_max_type(), std::move(pair.min_and_max));
 }
 
 }  // namespace lamina::bindings

@@ -19,11 +19,13 @@ Text trimmed(Text s) {
 
 Kind kind_of(Text name) {
   constexpr std::pair<Text, Kind> kKinds[] = {
-      {"Tensor", Kind::Tensor}, {"operand", Kind::Operand},  {"number", Kind::Number},
-      {"float", Kind::Float},   {"int", Kind::Int},          {"bool", Kind::Bool},
-      {"str", Kind::Str},       {"dtype", Kind::DType},      {"device", Kind::Device},
-      {"int[]", Kind::Ints},    {"Tensor[]", Kind::Tensors}, {"Tensor?[]", Kind::MaybeTensors},
-      {"object", Kind::Object},
+      {"Tensor", Kind::Tensor},    {"operand", Kind::Operand},
+      {"number", Kind::Number},    {"float", Kind::Float},
+      {"int", Kind::Int},          {"bool", Kind::Bool},
+      {"str", Kind::Str},          {"dtype", Kind::DType},
+      {"device", Kind::Device},    {"int[]", Kind::Ints},
+      {"Tensor[]", Kind::Tensors}, {"Tensor?[]", Kind::MaybeTensors},
+      {"object", Kind::Object},    {"generator", Kind::Generator},
   };
   for (const auto& [text, kind] : kKinds)
     if (text == name) return kind;

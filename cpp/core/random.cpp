@@ -7,6 +7,21 @@
 #include "core/check.h"
 
 namespace lamina {
+namespace {
+
+uint64_t unforeseeable_seed() {
+  std::random_device entropy;
+  const uint64_t bits = (uint64_t{entropy()} << 32) | entropy();
+  return bits >> 11;  // 53 bits survive a trip through a float64
+}
+
+}  // namespace
+
+uint64_t Generator::seed() {
+  const uint64_t seed = unforeseeable_seed();
+  manual_seed(seed);
+  return seed;
+}
 
 Generator::State Generator::state() const {
   const std::lock_guard lock(mutex_);
@@ -29,9 +44,7 @@ PhiloxStream Generator::reserve(int64_t elements) {
 Generator& default_generator() {
   // Never destroyed: other threads may still draw while the process exits.
   static Generator* const generator = [] {
-    std::random_device entropy;
-    const uint64_t seed = (uint64_t{entropy()} << 32) | entropy();
-    auto* made = new Generator(seed >> 11);  // 53 bits survive a trip through a float64
+    auto* made = new Generator(unforeseeable_seed());
     // A fork while another thread holds the lock would leave it locked for ever in the child.
     pthread_atfork([] { default_generator().mutex_.lock(); },
                    [] { default_generator().mutex_.unlock(); },

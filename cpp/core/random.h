@@ -88,11 +88,16 @@ LAMINA_RANDOM_HD inline uint64_t multiply_high(uint64_t a, uint64_t b) {
   return a1 * b1 + (middle >> 32) + (low >> 32);
 }
 
-// In [low, high), which must not be empty: floor(bits * range / 2^64). A value's probability is off
-// by less than 2^-64.
+// One of `range` integers from `low` on (0: of all 2^64): floor(bits * range / 2^64). A value's
+// probability is off by less than 2^-64.
+LAMINA_RANDOM_HD inline int64_t to_range(uint64_t bits, int64_t low, uint64_t range) {
+  const uint64_t steps = range == 0 ? bits : multiply_high(bits, range);
+  return static_cast<int64_t>(static_cast<uint64_t>(low) + steps);
+}
+
+// In [low, high), which must not be empty.
 LAMINA_RANDOM_HD inline int64_t to_integer(uint64_t bits, int64_t low, int64_t high) {
-  const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
-  return static_cast<int64_t>(static_cast<uint64_t>(low) + multiply_high(bits, range));
+  return to_range(bits, low, static_cast<uint64_t>(high) - static_cast<uint64_t>(low));
 }
 
 template <class T>
@@ -238,6 +243,8 @@ class Generator {
 
   // Starts again at the first number of `seed`.
   void manual_seed(uint64_t seed) { set_state({seed, 0}); }
+  // The same for a seed that nobody can foresee, which it returns.
+  uint64_t seed();
   uint64_t initial_seed() const { return state().seed; }
 
   State state() const;

@@ -30,6 +30,14 @@ void arg_reduce(Ctx&, ReduceOp, const TensorRef& values, const TensorRef& indice
                 const TensorRef& x, int dim);
 void var(Ctx&, const TensorRef& dst, const TensorRef& mean, const TensorRef& x, double correction);
 
+// scan.cpp, sort.cpp
+void scan(Ctx&, ScanOp, const TensorRef& dst, const TensorRef& indices, const TensorRef& x, int dim,
+          bool reverse);
+void sort(Ctx&, const TensorRef& values, const TensorRef& indices, const TensorRef& x, int dim,
+          bool descending);
+void median(Ctx&, const TensorRef& values, const TensorRef& indices, const TensorRef& x, int dim);
+void order_rows(Ctx&, const TensorRef& order, const TensorRef& x);
+
 // gemm.cpp, softmax.cpp, norm.cpp, optim.cpp
 void gemm(Ctx&, const GemmArgs&);
 void softmax(Ctx&, const SoftmaxArgs&);
@@ -44,6 +52,7 @@ void rmsprop(Ctx&, std::span<const RmspropTensors>, const RmspropArgs&);
 
 // random.cpp
 void random(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);
+void random_integers(Ctx&, const TensorRef& dst, int64_t low, uint64_t range, const PhiloxStream&);
 void dropout(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x, double p,
              const PhiloxStream&);
 

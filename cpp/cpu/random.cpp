@@ -146,15 +146,6 @@ void normal(T* out, int64_t count, double mean, double deviation, const PhiloxSt
   });
 }
 
-template <class T>
-void integer(T* out, int64_t count, double a, double b, const PhiloxStream& stream) {
-  const int64_t low = convert<int64_t>(a);
-  const int64_t high = convert<int64_t>(b);
-  for_batches(stream, count, 2, [=](const PhiloxBatch& batch, int64_t at, int n) {
-    for (int i = 0; i < n; ++i) out[at + i] = convert<T>(to_integer(batch.bits64(i), low, high));
-  });
-}
-
 // A uniform number is a multiple of 2^-24: u < p exactly where its numerator is below this.
 int32_t numerator_below(double p) {
   return static_cast<int32_t>(std::ceil(std::fmin(std::fmax(p, 0.0), 1.0) * 0x1p24));
@@ -187,13 +178,26 @@ void random(Ctx& ctx, Distribution distribution, const TensorRef& dst, double a,
     case Distribution::Normal:
       return dispatch_floating("normal", dst.dtype,
                                [&]<class T>() { normal(dst.as<T>(), n, a, b, stream); });
-    case Distribution::Integer:
-      return dispatch("randint", dst.dtype,
-                      [&]<class T>() { integer(dst.as<T>(), n, a, b, stream); });
     case Distribution::Bernoulli:
       return dispatch("bernoulli", dst.dtype,
                       [&]<class T>() { bernoulli(dst.as<T>(), n, a, stream); });
   }
+}
+
+void random_integers(Ctx& ctx, const TensorRef& dst, int64_t low, uint64_t range,
+                     const PhiloxStream& stream) {
+  if (!dst.contiguous()) {
+    const Tensor rows = empty(Dims(dst.sizes), dst.dtype);
+    random_integers(ctx, rows, low, range, stream);
+    copy(ctx, dst, rows);
+    return;
+  }
+  dispatch("randint", dst.dtype, [&]<class T>() {
+    T* out = dst.as<T>();
+    for_batches(stream, dst.numel(), 2, [=](const PhiloxBatch& batch, int64_t at, int n) {
+      for (int i = 0; i < n; ++i) out[at + i] = convert<T>(to_range(batch.bits64(i), low, range));
+    });
+  });
 }
 
 void dropout(Ctx&, const TensorRef& y, const TensorRef& mask, const TensorRef& x, double p,

@@ -61,9 +61,7 @@ bool any_is(CompareOp op, const Tensor& y) {
     return op == CompareOp::lt ? value < 0 : value == 0;
   }
   const Tensor found = any(compare(op, y, scalar(0)));
-  bool is_any = false;
-  call<&DeviceApi::to_host>(found.device(), name_of(op), static_cast<void*>(&is_any), found);
-  return is_any;
+  return host_value<bool>(name_of(op), found);
 }
 
 }  // namespace
@@ -92,6 +90,26 @@ Tensor overwritten(const char* op, const Tensor& self) {
   Tensor history = alias(self);
   record(op, {history}, {self}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
   return history;
+}
+
+Tensor put_along(const Dims& sizes, int dim, const Tensor& index, const Tensor& g) {
+  if (index.numel() == 0) return zeros(sizes, g.dtype(), g.device());
+  // One index into the elements as they lie, so that nothing but it grows with the rank.
+  const Device device = g.device();
+  const Dims strides = contiguous_strides(sizes);
+  Tensor flat = mul(index, scalar(strides[dim], device));
+  for (int d = 0; d < sizes.rank(); ++d) {
+    if (d == dim || sizes[d] == 1) continue;
+    Dims line = Dims::filled(sizes.rank(), 1);
+    line[d] = index.size(d);
+    const Tensor steps = arange(Scalar(0), Scalar(index.size(d) * strides[d]), Scalar(strides[d]),
+                                DType::Int64, device);
+    flat = add(flat, view(steps, line));
+  }
+  Tensor out = zeros({checked_numel(sizes)}, g.dtype(), device);
+  const Tensor at_ = flatten(flat);
+  index_put_(out, std::span(&at_, 1), flatten(g), true);
+  return view(out, sizes);
 }
 
 DimSet dim_set(const char* op, const Tensor& x, IntList dims) {

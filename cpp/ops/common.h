@@ -43,6 +43,21 @@ Tensor unary_backward(UnaryOp op, const Tensor& g, const Tensor& saved, Params p
 // it keeps one, which is zero. Undefined when nothing is recorded.
 Tensor overwritten(const char* op, const Tensor& self);
 
+// The one element of a tensor of that dtype, fetched from where it lives.
+template <class T>
+T host_value(const char* op, const Tensor& t) {
+  T value{};
+  call<&DeviceApi::to_host>(t.device(), op, static_cast<void*>(&value), t);
+  return value;
+}
+inline bool holds(const char* op, const Tensor& condition) {
+  return host_value<bool>(op, all(condition));
+}
+
+// Zeros of the given sizes with g added at `index` along `dim`: the gradient of what was picked
+// there.
+Tensor put_along(const Dims& sizes, int dim, const Tensor& index, const Tensor& g);
+
 // Sizes given by a caller, with -1 worked out and the number of elements checked.
 Dims resolve_sizes(const char* op, const Tensor& x, IntList sizes);
 // x with other sizes, as a view; undefined where that needs a copy.

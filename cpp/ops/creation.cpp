@@ -90,6 +90,51 @@ Tensor linspace(double start, double end, int64_t steps, DType dtype, Device dev
   return to(out, dtype);
 }
 
+Tensor logspace(double start, double end, int64_t steps, double base, DType dtype, Device device) {
+  check<ValueError>(steps >= 0, "logspace: steps must be at least 0, got ", steps);
+  return to(pow(scalar(base, device), linspace(start, end, steps, DType::Float64, device)), dtype);
+}
+
+namespace {
+
+// Columns [from(row), to(row)) of each row.
+template <class From, class To>
+Tensor matrix_indices(const char* op, int64_t n, int64_t m, DType dtype, Device device, From from,
+                      To to_) {
+  check<ValueError>(n >= 0 && m >= 0, op, ": a matrix has no negative sizes, got ", n, " and ", m);
+  check<TypeError>(dtype == DType::Int64 || dtype == DType::Int32, op,
+                   ": dtype must be int64 or int32, got ", dtype);
+  int64_t count = 0;
+  for (int64_t row = 0; row < n; ++row) count += std::max<int64_t>(0, to_(row) - from(row));
+  const Tensor out = empty({2, count}, DType::Int64);
+  auto* rows = out.as<int64_t>();
+  auto* columns = rows + count;
+  for (int64_t row = 0; row < n; ++row) {
+    for (int64_t column = from(row); column < to_(row); ++column) {
+      *rows++ = row;
+      *columns++ = column;
+    }
+  }
+  return to(to(out, dtype), device);
+}
+
+}  // namespace
+
+Tensor tril_indices(int64_t n, int64_t m, int64_t offset, DType dtype, Device device) {
+  return matrix_indices(
+      "tril_indices", n, m, dtype, device, [](int64_t) { return int64_t{0}; },
+      [=](int64_t row) {
+        return std::clamp<int64_t>(row + 1 + offset, 0, std::max<int64_t>(m, 0));
+      });
+}
+
+Tensor triu_indices(int64_t n, int64_t m, int64_t offset, DType dtype, Device device) {
+  return matrix_indices(
+      "triu_indices", n, m, dtype, device,
+      [=](int64_t row) { return std::clamp<int64_t>(row + offset, 0, std::max<int64_t>(m, 0)); },
+      [=](int64_t) { return m; });
+}
+
 Tensor eye(int64_t n, int64_t m, DType dtype, Device device) {
   Tensor out = zeros({n, m}, dtype, device);
   fill_(diagonal(out, 0, 0, 1), Scalar(1));

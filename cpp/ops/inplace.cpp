@@ -215,8 +215,14 @@ void composite_out(const char* op, const Tensor& out, const Tensor& result) {
   check_no_history(op, recording(result, out));
   check_out(op, out, result.sizes(), result.dtype());
   check_writable(op, out, false);
-  raw_copy(out, result);
+  raw_copy(out, at(result, out.device()));
   wrote(op, out);
+}
+
+Tensor write_out(const char* op, const Tensor& out, const Tensor& result) {
+  if (!out.defined()) return result;
+  composite_out(op, out, result);
+  return out;
 }
 
 }  // namespace lamina::ops

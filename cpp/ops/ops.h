@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -29,18 +30,35 @@ Tensor ones_like(const Tensor& x, std::optional<DType> dtype = {});
 Tensor scalar(Scalar value, Device device = {});  // 0-d, a wrapped number: joins promotion as one
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device = {});
 Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device = {});
+Tensor logspace(double start, double end, int64_t steps, double base, DType dtype,
+                Device device = {});
+// The positions of a triangle of an n x m matrix, row by row, as [2, count].
+Tensor tril_indices(int64_t n, int64_t m, int64_t offset, DType dtype, Device device = {});
+Tensor triu_indices(int64_t n, int64_t m, int64_t offset, DType dtype, Device device = {});
 Tensor eye(int64_t n, int64_t m, DType dtype, Device device = {});
 DType default_dtype();
 void set_default_dtype(DType dtype);
 
-// -- random (random.cpp): Philox; element i depends on the seed, the call and i alone -----------
-Tensor rand(const Dims& sizes, DType dtype, Device device = {});
-Tensor randn(const Dims& sizes, DType dtype, Device device = {});
-Tensor randint(int64_t low, int64_t high, const Dims& sizes, DType dtype, Device device = {});
-Tensor randperm(int64_t n, Device device = {});
-void uniform_(const Tensor& self, double from, double to);
-void normal_(const Tensor& self, double mean, double std);
-void bernoulli_(const Tensor& self, double p);
+// -- random (random.cpp): Philox; element i depends on the seed, the call and i alone. No generator
+// means the process-wide one. -------------------------------------------------------------------
+Tensor rand(const Dims& sizes, DType dtype, Device device = {}, Generator* generator = nullptr);
+Tensor randn(const Dims& sizes, DType dtype, Device device = {}, Generator* generator = nullptr);
+Tensor randint(int64_t low, int64_t high, const Dims& sizes, DType dtype, Device device = {},
+               Generator* generator = nullptr);
+Tensor randperm(int64_t n, Device device = {}, Generator* generator = nullptr);
+Tensor normal(const Tensor& mean, const Tensor& std, Generator* generator = nullptr);
+Tensor bernoulli(const Tensor& p, Generator* generator = nullptr);
+// Positions drawn with the weights of x [n] or [rows, n], as [count] or [rows, count].
+Tensor multinomial(const Tensor& x, int64_t count, bool replacement,
+                   Generator* generator = nullptr);
+void uniform_(const Tensor& self, double from, double to, Generator* generator = nullptr);
+void normal_(const Tensor& self, double mean, double std, Generator* generator = nullptr);
+void bernoulli_(const Tensor& self, double p, Generator* generator = nullptr);
+void bernoulli_(const Tensor& self, const Tensor& p, Generator* generator = nullptr);
+// Integers in [from, to); without `to` up to the largest that the dtype counts to, without `from`
+// from 0.
+void random_(const Tensor& self, std::optional<int64_t> from, std::optional<int64_t> to,
+             Generator* generator = nullptr);
 Tensor dropout(const Tensor& x, double p, bool training);
 
 // -- pointwise (pointwise.cpp): the rows of pointwise.h ------------------------------------------
@@ -97,6 +115,8 @@ void rewrite(const char* op, const Tensor& self, bool records,
              const std::function<Tensor(const Tensor&)>& functional);
 // `result` of an op without kernel of its own into `out`.
 void composite_out(const char* op, const Tensor& out, const Tensor& result);
+// What `op` made, or `out` with it written into it.
+Tensor write_out(const char* op, const Tensor& out, const Tensor& result);
 
 // -- reductions (reduce.cpp); no dims means all of them ------------------------------------------
 Tensor sum(const Tensor& x, IntList dims = {}, bool keepdim = false,
@@ -117,7 +137,42 @@ Tensor argmax(const Tensor& x, std::optional<int64_t> dim = {}, bool keepdim = f
 Tensor argmin(const Tensor& x, std::optional<int64_t> dim = {}, bool keepdim = false);
 Tensor any(const Tensor& x, IntList dims = {}, bool keepdim = false);
 Tensor all(const Tensor& x, IntList dims = {}, bool keepdim = false);
+std::pair<Tensor, Tensor> std_mean(const Tensor& x, IntList dims = {}, double correction = 1,
+                                   bool keepdim = false);
+std::pair<Tensor, Tensor> aminmax(const Tensor& x, std::optional<int64_t> dim = {},
+                                  bool keepdim = false);
+Tensor logsumexp(const Tensor& x, IntList dims, bool keepdim = false);
+// (sum |x|^p)^(1/p); p may be infinite, and 0 counts what is not zero.
+Tensor norm(const Tensor& x, double p = 2, IntList dims = {}, bool keepdim = false,
+            std::optional<DType> dtype = {});
+Tensor count_nonzero(const Tensor& x, IntList dims = {});  // int64
+Tensor trace(const Tensor& x);
 Tensor sum_to(const Tensor& x, IntList sizes);  // undoes a broadcast: sums x down to `sizes`
+
+// -- along one dimension (scan.cpp) ---------------------------------------------------------------
+Tensor cumsum(const Tensor& x, int64_t dim, std::optional<DType> dtype = {});
+Tensor cumprod(const Tensor& x, int64_t dim, std::optional<DType> dtype = {});
+std::pair<Tensor, Tensor> cummax(const Tensor& x, int64_t dim);  // and indices
+std::pair<Tensor, Tensor> cummin(const Tensor& x, int64_t dim);
+Tensor diff(const Tensor& x, int64_t n, int64_t dim, const Tensor& prepend = {},
+            const Tensor& append = {});
+
+// -- order (order.cpp): NaN counts as the largest; pairs are values and indices ------------------
+std::pair<Tensor, Tensor> sort(const Tensor& x, int64_t dim = -1,
+                               bool descending = false);  // stable
+std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int64_t dim = -1, bool largest = true);
+Tensor median(const Tensor& x);  // the lower one
+std::pair<Tensor, Tensor> median(const Tensor& x, int64_t dim, bool keepdim = false);
+// q: 0-d, or 1-d for a leading dimension of results; dim: all of x when there is none.
+Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
+                std::string_view interpolation);
+struct Unique {
+  Tensor values;   // ascending
+  Tensor inverse;  // where each element of x is in `values`
+  Tensor counts;
+};
+Unique unique(const Tensor& x, std::optional<int64_t> dim = {});
+Tensor bincount(const Tensor& x, const Tensor& weights, int64_t min_length);
 
 // -- views (view.cpp): share memory --------------------------------------------------------------
 Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64_t offset);

@@ -95,12 +95,24 @@ Tensor var(const Tensor& x, IntList dims, double correction, bool keepdim) {
   return var_mean(x, dims, correction, keepdim).first;
 }
 
-Tensor std(const Tensor& x, IntList dims, double correction, bool keepdim) {
-  const Tensor v = var(x, dims, correction, keepdim);
-  if (!recording(x)) return sqrt(v);
-  // Where nothing varies the root has no slope; the gradient is 0 there, as PyTorch's.
+namespace {
+
+// Where nothing varies the root has no slope; the gradient is 0 there, as PyTorch's.
+Tensor root(const Tensor& v) {
+  if (!recording(v)) return sqrt(v);
   const Tensor flat = eq(v, scalar(0));
   return where(flat, scalar(0.0), sqrt(where(flat, scalar(1.0), v)));
+}
+
+}  // namespace
+
+Tensor std(const Tensor& x, IntList dims, double correction, bool keepdim) {
+  return root(var(x, dims, correction, keepdim));
+}
+
+std::pair<Tensor, Tensor> std_mean(const Tensor& x, IntList dims, double correction, bool keepdim) {
+  const auto [variance, average] = var_mean(x, dims, correction, keepdim);
+  return {root(variance), average};
 }
 
 namespace {
@@ -170,6 +182,11 @@ Tensor amax(const Tensor& x, IntList dims, bool keepdim) {
 }
 Tensor amin(const Tensor& x, IntList dims, bool keepdim) {
   return extreme("amin", ReduceOp::Min, x, dims, keepdim);
+}
+std::pair<Tensor, Tensor> aminmax(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+  const IntList dims = dim ? IntList(&*dim, 1) : IntList();
+  return {extreme("aminmax", ReduceOp::Min, x, dims, keepdim),
+          extreme("aminmax", ReduceOp::Max, x, dims, keepdim)};
 }
 std::pair<Tensor, Tensor> max(const Tensor& x, int64_t dim, bool keepdim) {
   return extreme_at("max", ReduceOp::Max, x, dim, keepdim);

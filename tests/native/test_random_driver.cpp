@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(random_numbers_are_functions_of_stream_and_index) {
       near(z, [&](uint64_t i) { return normal_f32(stream, i); }, 1);
       api().random(ctx, Distribution::Normal, f, 1, 2, stream);
       same(values<float>(f), [&](uint64_t i) { return 1.f + 2.f * z[i]; });
-      api().random(ctx, Distribution::Integer, n, -3, 11, stream);
+      api().random_integers(ctx, n, -3, 14, stream);
       same(values<int64_t>(n), [&](uint64_t i) { return uniform_integer(stream, i, -3, 11); });
       api().random(ctx, Distribution::Bernoulli, n, 0.25, 0, stream);
       same(values<int64_t>(n), [&](uint64_t i) { return int64_t{uniform_f32(stream, i) < 0.25f}; });
