@@ -55,12 +55,27 @@ class values_and_indices(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class min_and_max(NamedTuple):
+    min: Tensor
+    max: Tensor
+
+class Generator:
+    def __init__(self, device: builtins.str | device = "cpu") -> None: ...
+    def manual_seed(self, seed: builtins.int) -> Self: ...
+    def seed(self) -> builtins.int: ...
+    def initial_seed(self) -> builtins.int: ...
+    def get_state(self) -> Tensor: ...
+    def set_state(self, new_state: Tensor) -> None: ...
+    @property
+    def device(self) -> _device: ...
+
 _dtype: TypeAlias = dtype
 _device: TypeAlias = device
 _Dtype: TypeAlias = dtype | type[builtins.float] | type[builtins.int] | type[builtins.bool]
 _Device: TypeAlias = device | builtins.str
 
 __version__: builtins.str
+default_generator: Generator
 """
 
 DTYPES = ["bool", "uint8", "int32", "int64", "float32", "float64", "float", "double", "long", "int"]
@@ -117,6 +132,7 @@ TYPES = {
     "dtype": "_Dtype",
     "device": "_Device",
     "int[]": "_Ints",
+    "generator": "Generator",
     "Tensor[]": "Sequence[Tensor]",
     "Tensor?[]": "Sequence[Tensor | None]",
     "object": "Any",

@@ -11,10 +11,6 @@ namespace {
 
 constexpr unsigned kBoth = kFunction | kMethod;
 
-Tensor into(const char* op, Args& a, int out, Tensor result) {
-  return a.has(out) ? ops::write_out(op, a.tensor(out), result) : result;
-}
-
 PyObject* median(Args& a) {
   if (a.overload() == 1) {
     std::pair<Tensor, Tensor> found = [&] {
@@ -43,7 +39,8 @@ Tensor quantile(Args& a) {
                      x.dtype());
     q = ops::full({}, a.real(1), x.dtype(), x.device());
   }
-  return into("quantile", a, 5, ops::quantile(x, q, a.maybe_integer(2), a.flag(3), a.text(4)));
+  return ops::write_out("quantile", a.tensor(5),
+                        ops::quantile(x, q, a.maybe_integer(2), a.flag(3), a.text(4)));
 }
 
 PyObject* unique(Args& a) {
@@ -59,18 +56,21 @@ PyObject* unique(Args& a) {
 }
 
 constexpr Def kDefs[] = {
-#define RUNNING(name, doc)                                                                         \
-  def(                                                                                             \
-      #name "(Tensor input, int dim, *, dtype? dtype=None, Tensor? out=None)", kBoth,              \
-      [](Args& a) { return into(#name, a, 3, ops::name(a.tensor(0), a.integer(1), a.dtype(2))); }, \
-      doc " along `dim`, each up to its position."),                                               \
-      def(                                                                                         \
-          #name "_(Tensor self, int dim, *, dtype? dtype=None)", kMethod,                          \
-          [](Args& a) {                                                                            \
-            return rewrite(a.tensor(0), recording(a.tensor(0)), [&](const Tensor& x) {             \
-              return ops::name(x, a.integer(1), a.dtype(2).value_or(x.dtype()));                   \
-            });                                                                                    \
-          },                                                                                       \
+#define RUNNING(name, doc)                                                             \
+  def(                                                                                 \
+      #name "(Tensor input, int dim, *, dtype? dtype=None, Tensor? out=None)", kBoth,  \
+      [](Args& a) {                                                                    \
+        return ops::write_out(#name, a.tensor(3),                                      \
+                              ops::name(a.tensor(0), a.integer(1), a.dtype(2)));       \
+      },                                                                               \
+      doc " along `dim`, each up to its position."),                                   \
+      def(                                                                             \
+          #name "_(Tensor self, int dim, *, dtype? dtype=None)", kMethod,              \
+          [](Args& a) {                                                                \
+            return rewrite(a.tensor(0), recording(a.tensor(0)), [&](const Tensor& x) { \
+              return ops::name(x, a.integer(1), a.dtype(2).value_or(x.dtype()));       \
+            });                                                                        \
+          },                                                                           \
           "In place: " doc " along `dim`, each up to its position.")
     RUNNING(cumsum, "The sums"),
     RUNNING(cumprod, "The products"),
@@ -97,7 +97,7 @@ constexpr Def kDefs[] = {
         "stable."),
     def(
         "argsort(Tensor input, int dim=-1, bool descending=False, bool stable=False)", kBoth,
-        [](Args& a) { return ops::sort(detach(a.tensor(0)), a.integer(1), a.flag(2)).second; },
+        [](Args& a) { return ops::argsort(a.tensor(0), a.integer(1), a.flag(2)); },
         "The indices that sort along `dim`; see sort."),
     def(
         "topk(Tensor input, int k, int dim=-1, bool largest=True, bool sorted=True) -> "

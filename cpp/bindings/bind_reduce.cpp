@@ -56,27 +56,25 @@ PyObject* extreme(Args& a) {
        "(Tensor input, int dim, bool keepdim=False) -> values_and_indices\n" name \
        "(Tensor input, Tensor other)"
 
-// The result, or `out` with it written into it.
-Tensor into(const char* op, Args& a, int out, Tensor result) {
-  return a.has(out) ? ops::write_out(op, a.tensor(out), result) : result;
-}
-
 constexpr Def kDefs[] = {
-#define SUM(name, doc)                                                                      \
-  def(                                                                                      \
-      #name "(" DIMS ", *, dtype? dtype=None, Tensor? out=None)", kBoth,                    \
-      [](Args& a) {                                                                         \
-        return into(#name, a, 4, ops::name(a.tensor(0), a.ints(1), a.flag(2), a.dtype(3))); \
-      },                                                                                    \
+#define SUM(name, doc)                                                                   \
+  def(                                                                                   \
+      #name "(" DIMS ", *, dtype? dtype=None, Tensor? out=None)", kBoth,                 \
+      [](Args& a) {                                                                      \
+        return ops::write_out(#name, a.tensor(4),                                        \
+                              ops::name(a.tensor(0), a.ints(1), a.flag(2), a.dtype(3))); \
+      },                                                                                 \
       doc)
     SUM(sum, "The sum over `dim`, by default over everything."),
     SUM(mean, "The mean over `dim`, by default over everything."),
     SUM(prod, "The product over `dim`, by default over everything."),
 #undef SUM
-#define EXTREME(name, doc)                                                                     \
-  def(                                                                                         \
-      #name "(" DIMS ", *, Tensor? out=None)", kBoth,                                          \
-      [](Args& a) { return into(#name, a, 3, ops::name(a.tensor(0), a.ints(1), a.flag(2))); }, \
+#define EXTREME(name, doc)                                                                       \
+  def(                                                                                           \
+      #name "(" DIMS ", *, Tensor? out=None)", kBoth,                                            \
+      [](Args& a) {                                                                              \
+        return ops::write_out(#name, a.tensor(3), ops::name(a.tensor(0), a.ints(1), a.flag(2))); \
+      },                                                                                         \
       doc)
     EXTREME(amax, "The largest element over `dim`; equal ones share the gradient."),
     EXTREME(amin, "The smallest element over `dim`; equal ones share the gradient."),
@@ -84,7 +82,8 @@ constexpr Def kDefs[] = {
     def(
         "logsumexp(Tensor input, int[] dim, bool keepdim=False, *, Tensor? out=None)", kBoth,
         [](Args& a) {
-          return into("logsumexp", a, 3, ops::logsumexp(a.tensor(0), a.ints(1), a.flag(2)));
+          return ops::write_out("logsumexp", a.tensor(3),
+                                ops::logsumexp(a.tensor(0), a.ints(1), a.flag(2)));
         },
         "The logarithm of the sum of exp(x) over `dim`, safe from overflow."),
     def(
@@ -98,8 +97,8 @@ constexpr Def kDefs[] = {
           check<ValueError>(!named || !a.has(1) || std::string_view(a.text(1)) == "fro",
                             "norm: p must be a number, 'fro' or None, got '",
                             named && a.has(1) ? a.text(1) : "", "'");
-          return into(
-              "norm", a, 5,
+          return ops::write_out(
+              "norm", a.tensor(5),
               ops::norm(a.tensor(0), named ? 2 : a.real(1), a.ints(2), a.flag(3), a.dtype(4)));
         },
         "(sum |x|^p)^(1/p) over `dim`, by default over everything; 'fro' is 2."),

@@ -121,7 +121,7 @@ Got to_real(PyObject* o, double& out) {
     out = PyFloat_AS_DOUBLE(o);
     return Got::Yes;
   }
-  if (PyUnicode_Check(o)) return Got::No;
+  if (PyUnicode_Check(o) || (is_tensor(o) && tensor_of(o).numel() != 1)) return Got::No;
   out = PyFloat_AsDouble(o);
   if (out == -1 && PyErr_Occurred()) return raised_or_no();
   return Got::Yes;

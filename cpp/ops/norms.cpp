@@ -73,12 +73,9 @@ Tensor norm(const Tensor& x_, double p, IntList dims, bool keepdim, std::optiona
   check_floating("norm", "input", x);
   check<ValueError>(!std::isnan(p), "norm: p must be a number, got NaN");
   const DimSet set = dim_set("norm", x, dims);
-  if (std::isinf(p)) {
-    check<ValueError>(set.count > 0 || (p > 0 && dims.empty()),
-                      "norm: no elements to choose from for p = ", p, line("input", x));
-    if (set.count == 0) return sum(x, dims, keepdim);  // 0, as PyTorch says
-    return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
-  }
+  check<ValueError>(set.count > 0 || (p >= 0 && std::isfinite(p)),
+                    "norm: no elements to choose from, which p = ", p, " must", line("input", x));
+  if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
   Tensor y;
   if (p == 0) {
     y = to(sum(ne(x, scalar(0)), set.dims, true), x.dtype());
@@ -90,7 +87,10 @@ Tensor norm(const Tensor& x_, double p, IntList dims, bool keepdim, std::optiona
   return keepdim ? y : view(y, set.squeezed);
 }
 
-Tensor count_nonzero(const Tensor& x, IntList dims) { return sum(ne(detach(x), scalar(0)), dims); }
+Tensor count_nonzero(const Tensor& x, IntList dims) {
+  const DimSet set = dim_set("count_nonzero", x, dims);
+  return sum(ne(detach(x), scalar(0)), set.dims);
+}
 
 Tensor trace(const Tensor& x) {
   check<ValueError>(x.rank() == 2, "trace: needs a matrix", line("input", x));

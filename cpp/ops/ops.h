@@ -160,6 +160,7 @@ Tensor diff(const Tensor& x, int64_t n, int64_t dim, const Tensor& prepend = {},
 // -- order (order.cpp): NaN counts as the largest; pairs are values and indices ------------------
 std::pair<Tensor, Tensor> sort(const Tensor& x, int64_t dim = -1,
                                bool descending = false);  // stable
+Tensor argsort(const Tensor& x, int64_t dim = -1, bool descending = false);
 std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int64_t dim = -1, bool largest = true);
 Tensor median(const Tensor& x);  // the lower one
 std::pair<Tensor, Tensor> median(const Tensor& x, int64_t dim, bool keepdim = false);

@@ -31,6 +31,11 @@ std::pair<Tensor, Tensor> sort(const Tensor& x, int64_t dim, bool descending) {
   return ordered("sort", x, d, x.rank() == 0 ? 1 : x.size(d), descending);
 }
 
+Tensor argsort(const Tensor& x, int64_t dim, bool descending) {
+  const int d = wrap_dim("argsort", dim, x.rank());
+  return ordered("argsort", detach(x), d, x.rank() == 0 ? 1 : x.size(d), descending).second;
+}
+
 std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int64_t dim, bool largest) {
   const int d = wrap_dim("topk", dim, x.rank());
   const int64_t n = x.rank() == 0 ? 1 : x.size(d);
@@ -126,9 +131,9 @@ Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bo
     y = between(at_rank(sorted, below), at_rank(sorted, above), scalar(0.5));
   else
     y = at_rank(sorted, lower ? below : higher ? above : round(rank));
-  // A NaN sorts to the end, and makes every quantile NaN.
-  const Tensor bad = isnan(slice(detach(sorted), -1, n - 1, n));
-  y = where(bad, scalar(std::numeric_limits<double>::quiet_NaN()), y);
+  // A NaN sorts to the end, and takes the place of every quantile.
+  const Tensor end = slice(sorted, -1, n - 1, n);
+  y = where(isnan(detach(end)), end, y);
 
   Dims order{y.rank() - 1};
   for (int i = 0; i < y.rank() - 1; ++i) order.push_back(i);

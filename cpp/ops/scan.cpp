@@ -27,17 +27,21 @@ Tensor running_sum(const Tensor& x, int d, bool reverse) {
 Tensor running_product(const Tensor& x, int d);
 
 // dx_i = sum over j >= i of g_j (product of x_k, k <= j, without x_i). Where x_i is not zero that
-// is a division of what the forward made. At the first zero of a line, it is the same sum for a
-// line that has a 1 there; at later zeros it is 0.
+// is a division of what the forward made. At a zero, it is the same sum for a line that has a 1
+// there: of some value at the first zero of a line, 0 at later ones. At the second it still has a
+// slope (in the first), which a second derivative asks for.
 Tensor running_product_backward(const Tensor& g, const Tensor& x, const Tensor& y, int d) {
   const Tensor zero = eq(x, scalar(0));
   const Tensor others = running_sum(mul(g, y), d, true);
   if (holds("cumprod", logical_not(zero))) return div(others, x);
-  const Tensor first = logical_and(zero, eq(cumsum(zero, d), scalar(1)));
-  const Tensor filled = where(first, scalar(1.0), x);
-  const Tensor at_first = running_sum(mul(g, running_product(filled, d)), d, true);
-  const Tensor elsewhere = where(zero, scalar(0.0), div(others, where(zero, scalar(1.0), x)));
-  return where(first, at_first, elsewhere);
+  Tensor dx = where(zero, scalar(0.0), div(others, where(zero, scalar(1.0), x)));
+  const Tensor count = cumsum(zero, d);
+  for (int nth = 1; nth <= (grad_enabled() ? 2 : 1); ++nth) {
+    const Tensor here = logical_and(zero, eq(count, scalar(nth)));
+    const Tensor filled = where(here, scalar(1.0), x);
+    dx = where(here, running_sum(mul(g, running_product(filled, d)), d, true), dx);
+  }
+  return dx;
 }
 
 Tensor running_product(const Tensor& x, int d) {

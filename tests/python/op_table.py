@@ -10,6 +10,7 @@ import op_table_creation
 import op_table_losses
 import op_table_math
 import op_table_nn
+import op_table_order
 import op_table_pointwise
 import op_table_reduce
 import op_table_shape
@@ -19,6 +20,7 @@ ROWS: list[Row] = [
     *op_table_pointwise.ROWS,
     *op_table_math.ROWS,
     *op_table_reduce.ROWS,
+    *op_table_order.ROWS,
     *op_table_shape.ROWS,
     *op_table_nn.ROWS,
     *op_table_losses.ROWS,
@@ -55,8 +57,8 @@ ELSEWHERE = {
         "__dlpack__", "__dlpack_device__", "from_dlpack",
     ],
     "devices and text: test_tensor_type.py": ["cuda", "set_printoptions"],
-    "the generator's state: test_ops_more.py": [
-        "get_rng_state", "initial_seed", "manual_seed", "set_rng_state",
+    "the generator's state: test_random.py": [
+        "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state",
     ],
     "the default dtype: test_ops_more.py": ["get_default_dtype", "set_default_dtype"],
     "the process: test_hard_cases.py, test_import.py": [

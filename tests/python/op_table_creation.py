@@ -45,6 +45,13 @@ def counted(*args):
 
 SIZES = [Sample((2, 3)), Sample((0, 2)), Sample(()), Sample((2,), dtype=lamina.int32)]
 
+TRIANGLES = [
+    Sample(3, 4),
+    *[Sample(n, m, k) for n, m in ((3, 3), (2, 5), (4, 1)) for k in (-9, -1, 1, 2, 9)],
+    Sample(0, 3),
+    Sample(3, 0, 1),
+]
+
 MADE = [
     made("zeros", SIZES, as_dtype(np.zeros),
          wrong=[Wrong(lambda: lamina.zeros(-1), ValueError, r"-1"),
@@ -61,6 +68,15 @@ MADE = [
     made("linspace", [Sample(0, 1, 5), Sample(-2.0, 3.5, 7), Sample(1, 1, 1), Sample(0, 1, 0)],
          lambda a, b, n: np.linspace(a, b, n).astype(F32), ulps=1,
          wrong=wrong(lambda: lamina.linspace(0, 1, -1), ValueError, r"^linspace: steps .* got -1")),
+    made("logspace", [Sample(0, 3, 4), Sample(-2.0, 1.0, 7), Sample(0, 4, 5, 2.0), Sample(0, 1, 0)],
+         lambda a, b, n, base=10.0: np.logspace(a, b, n, base=base).astype(F32), ulps=1,
+         wrong=wrong(lambda: lamina.logspace(0, 1, -1), ValueError, r"^logspace: steps .* got -1")),
+    made("tril_indices", TRIANGLES, lambda n, m, k=0: np.array(np.tril_indices(n, k, m), np.int64),
+         wrong=[Wrong(lambda: lamina.tril_indices(-1, 2), ValueError, r"^tril_indices: .* -1 and"),
+                Wrong(lambda: lamina.tril_indices(2, 2, dtype=lamina.float32), TypeError,
+                      r"^tril_indices: dtype must be int64 or int32, got float32")]),
+    made("triu_indices", TRIANGLES, lambda n, m, k=0: np.array(np.triu_indices(n, k, m), np.int64),
+         wrong=wrong(lambda: lamina.triu_indices(2, -1), ValueError, r"^triu_indices: .* and -1")),
     made("eye", [Sample(3), Sample(2, 4), Sample(3, 2), Sample(0)],
          lambda *n: np.eye(*n, dtype=F32)),
     made("zeros_like", [Sample(X), Sample(X > 0), Sample(X, dtype=lamina.int64)],
@@ -70,6 +86,10 @@ MADE = [
     made("new_zeros", [Sample(X, (3,))], lambda x, n: np.zeros(n, x.dtype)),
     made("new_ones", [Sample(X > 0, (3, 1))], lambda x, n: np.ones(n, x.dtype)),
     made("new_full", [Sample(X, (3,), 2)], lambda x, n, v: np.full(n, v, x.dtype)),
+    made("new_tensor", [Sample(X, [1, 2.5]), Sample(X > 0, [0, 2]), Sample(X, X[0] > 0),
+                        Sample(X > 0, [[1], [2]], dtype=lamina.int32)],
+         lambda x, v, dtype=None: np.array(v).astype(x.dtype if dtype is None else np.int32),
+         wrong=wrong(lambda: T.new_tensor("a"), TypeError, r"^new_tensor: .*str")),
     made("tensor", [Sample(3), Sample(2.5), Sample(True), Sample([1, 2]), Sample([[1.0], [2]]),
                     Sample([]), Sample([True, False]), Sample([[], []]),
                     Sample([1, 0], dtype=lamina.bool)],
@@ -178,7 +198,20 @@ RANDOM = {
     "randn": (drawn("randn", 100, N // 100), normal(0, 1),
               [(lambda: lamina.randn(2, dtype=lamina.bool), TypeError, r"^randn: dtype must be")]),
     "normal": (drawn("normal", 3.0, 0.5, (N,)), normal(3, 0.5),
-               [(lambda: _core.normal(0, -1, (2,)), ValueError, r"^normal_: std must be .* -1")]),
+               [(lambda: _core.normal(0, -1, (2,)), ValueError, r"^normal_: std must be .* -1"),
+                (lambda: _core.normal(T, -T), ValueError, r"^normal: no standard deviation may"),
+                (lambda: _core.normal(T, lamina.ones(2)), ValueError, r"^normal: .*\[2, 3\]"),
+                (lambda: _core.normal(1.0), TypeError, r"^normal: takes normal\(mean, std")]),
+    "bernoulli": (drawn("bernoulli", lamina.full((N,), 0.3)), coin(0.3),
+                  [(lambda: lamina.bernoulli(T * 2), ValueError, r"^bernoulli: every p must lie"),
+                   (lambda: lamina.bernoulli(T.log() / 0), ValueError, r"^bernoulli: every p must"),
+                   (lambda: lamina.bernoulli(T.long()), TypeError, r"^bernoulli: p must be float"),
+                   (lambda: lamina.bernoulli(T, 2), ValueError, r"^bernoulli_: p must lie in")]),
+    "multinomial": (drawn("multinomial", lamina.ones(10), N, True), integers(0, 10),
+                    [(lambda: T.multinomial(4), ValueError, r"^multinomial: can't draw 4")]),
+    "random_": (lambda: lamina.empty(N, dtype=lamina.int64).random_(-2, 8), integers(-2, 8),
+                [(lambda: T.random_(0), ValueError, r"^random_: from must be less than to"),
+                 (lambda: T.expand(2, 2, 3).random_(), RuntimeError, r"^random_: .*expanded")]),
     "randint": (drawn("randint", -2, 8, (N,)), integers(-2, 8),
                 [(lambda: lamina.randint(3, 3, (2,)), ValueError, r"^randint: low .* 3 and 3")]),
     "randperm": (drawn("randperm", N), permutation,
@@ -193,7 +226,9 @@ RANDOM = {
     "normal_": (drawn_into("normal_", -1, 2), normal(-1, 2),
                 [(lambda: T.normal_(0, -1), ValueError, r"^normal_: std must be at least 0")]),
     "bernoulli_": (drawn_into("bernoulli_", 0.3), coin(0.3),
-                   [(lambda: T.bernoulli_(2), ValueError, r"^bernoulli_: p must lie in \[0, 1\]")]),
+                   [(lambda: T.bernoulli_(2), ValueError, r"^bernoulli_: p must lie in \[0, 1\]"),
+                    (lambda: T.bernoulli_(T[:, :2]), ValueError, r"^bernoulli_: p does not broad"),
+                    (lambda: T.bernoulli_(T + 1), ValueError, r"^bernoulli: every p must lie")]),
 }  # fmt: skip
 
 ROWS = [*MADE, *WRITES]

@@ -253,7 +253,13 @@ def spreads():
     std = renamed(base, "std", reference=lambda *a, **k: np.sqrt(variance(*a, **k)), wrong=[])
     mean = renamed(base, "var_mean", reference=both, error=both_error, specials=None, wrong=[])
     mean.why = "specials: those of var and mean"
-    return [base, std, mean]
+
+    def root_and_mean(*args, **kwargs):
+        v, m = both(*args, **kwargs)
+        return np.sqrt(v), m
+
+    std_mean = renamed(mean, "std_mean", reference=root_and_mean, wrong=[])
+    return [base, std, mean, std_mean]
 
 
 def softmaxes():

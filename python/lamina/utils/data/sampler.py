@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 from lamina import _core
-from lamina.utils.data._random import Stream, randint, randperm
+from lamina.utils.data._random import generator_of, randint, randperm
 
 __all__ = ["BatchSampler", "RandomSampler", "Sampler", "SequentialSampler"]
 
@@ -90,7 +90,7 @@ class RandomSampler(Sampler[int]):
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
-        self.generator = Stream(generator) if isinstance(generator, int) else generator
+        self.generator = generator_of(generator)
 
     @property
     def num_samples(self) -> int:
