@@ -115,6 +115,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       check<TypeError>(got == Got::Yes,
                        "Tensor: takes the data or the sizes of a tensor; lamina.tensor(...) takes "
                        "options");
+      if (n == 0) sizes[count++] = 0;
       t = empty(Dims(std::span<const int64_t>(sizes, static_cast<size_t>(count))),
                 ops::default_dtype());
     }

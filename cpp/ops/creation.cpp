@@ -97,19 +97,28 @@ Tensor logspace(double start, double end, int64_t steps, double base, DType dtyp
 
 namespace {
 
-// Columns [from(row), to(row)) of each row.
+// How many elements of an n x m matrix lie in the first `offset` + 1 + row columns of their row.
+// Of 64-bit sizes, so that what no memory can hold is found before it is counted row by row.
+int64_t count_lower(const char* op, int64_t n, int64_t m, int64_t offset) {
+  const int64_t first = std::max<int64_t>(0, -offset);  // the first row that has one
+  if (first >= n || m == 0) return 0;
+  const int64_t whole = std::clamp(m - 1 - offset, first, n);  // from here on, whole rows
+  const double ramp =
+      static_cast<double>(whole - first) *
+      (static_cast<double>(first + offset) + static_cast<double>(whole + offset) + 1) / 2;
+  const double total = ramp + static_cast<double>(n - whole) * static_cast<double>(m);
+  check<MemoryError>(total < 0x1p50, op, ": ", total, " positions are more than memory can hold");
+  return static_cast<int64_t>(total);  // exact below 2^53
+}
+
+// Columns [from(row), to(row)) of the rows [first, last).
 template <class From, class To>
-Tensor matrix_indices(const char* op, int64_t n, int64_t m, DType dtype, Device device, From from,
-                      To to_) {
-  check<ValueError>(n >= 0 && m >= 0, op, ": a matrix has no negative sizes, got ", n, " and ", m);
-  check<TypeError>(dtype == DType::Int64 || dtype == DType::Int32, op,
-                   ": dtype must be int64 or int32, got ", dtype);
-  int64_t count = 0;
-  for (int64_t row = 0; row < n; ++row) count += std::max<int64_t>(0, to_(row) - from(row));
+Tensor matrix_indices(int64_t count, int64_t first, int64_t last, DType dtype, Device device,
+                      From from, To to_) {
   const Tensor out = empty({2, count}, DType::Int64);
   auto* rows = out.as<int64_t>();
   auto* columns = rows + count;
-  for (int64_t row = 0; row < n; ++row) {
+  for (int64_t row = first; count > 0 && row < last; ++row) {
     for (int64_t column = from(row); column < to_(row); ++column) {
       *rows++ = row;
       *columns++ = column;
@@ -118,21 +127,31 @@ Tensor matrix_indices(const char* op, int64_t n, int64_t m, DType dtype, Device 
   return to(to(out, dtype), device);
 }
 
+// Checked, with an offset that reaches no further than the matrix.
+int64_t diagonal_of(const char* op, int64_t n, int64_t m, int64_t offset, DType dtype) {
+  check<ValueError>(n >= 0 && m >= 0, op, ": a matrix has no negative sizes, got ", n, " and ", m);
+  check<TypeError>(dtype == DType::Int64 || dtype == DType::Int32, op,
+                   ": dtype must be int64 or int32, got ", dtype);
+  check<MemoryError>(n < int64_t{1} << 60 && m < int64_t{1} << 60, op, ": sizes of ", n, " and ", m,
+                     " are more than memory can hold");
+  return std::clamp(offset, -n - 1, m + 1);
+}
+
 }  // namespace
 
 Tensor tril_indices(int64_t n, int64_t m, int64_t offset, DType dtype, Device device) {
+  const int64_t k = diagonal_of("tril_indices", n, m, offset, dtype);
   return matrix_indices(
-      "tril_indices", n, m, dtype, device, [](int64_t) { return int64_t{0}; },
-      [=](int64_t row) {
-        return std::clamp<int64_t>(row + 1 + offset, 0, std::max<int64_t>(m, 0));
-      });
+      count_lower("tril_indices", n, m, k), std::max<int64_t>(0, -k), n, dtype, device,
+      [](int64_t) { return int64_t{0}; }, [=](int64_t row) { return std::min(row + 1 + k, m); });
 }
 
 Tensor triu_indices(int64_t n, int64_t m, int64_t offset, DType dtype, Device device) {
+  const int64_t k = diagonal_of("triu_indices", n, m, offset, dtype);
+  // Turned by half a turn, the upper triangle is a lower one.
   return matrix_indices(
-      "triu_indices", n, m, dtype, device,
-      [=](int64_t row) { return std::clamp<int64_t>(row + offset, 0, std::max<int64_t>(m, 0)); },
-      [=](int64_t) { return m; });
+      count_lower("triu_indices", n, m, m - n - k), 0, std::min(n, m - k), dtype, device,
+      [=](int64_t row) { return std::max<int64_t>(row + k, 0); }, [=](int64_t) { return m; });
 }
 
 Tensor eye(int64_t n, int64_t m, DType dtype, Device device) {

@@ -225,7 +225,10 @@ Tensor bincount(const Tensor& x, const Tensor& weights_, int64_t min_length) {
   if (x.numel() > 0) {
     const auto low = host_value<int64_t>("bincount", amin(index));
     check<ValueError>(low >= 0, "bincount: the input must not be negative, got ", low);
-    length = std::max(length, host_value<int64_t>("bincount", amax(index)) + 1);
+    const auto high = host_value<int64_t>("bincount", amax(index));
+    check<MemoryError>(high < int64_t{1} << 50, "bincount: ", high,
+                       " in the input asks for more bins than memory can hold");
+    length = std::max(length, high + 1);
   }
   Tensor weights = ones({1}, DType::Int64, x.device());
   if (weights_.defined()) {

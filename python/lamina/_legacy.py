@@ -55,30 +55,65 @@ class FloatTensor(metaclass=_OfDtype):
 
 
 class DoubleTensor(metaclass=_OfDtype):
-    """The same of float64; see `FloatTensor`."""
+    """The same of float64; see `FloatTensor`.
+
+    Examples
+    --------
+    >>> from lamina import DoubleTensor
+    >>> DoubleTensor([1, 2]).tolist()
+    [1.0, 2.0]
+    """
 
     dtype = _core.float64
 
 
 class LongTensor(metaclass=_OfDtype):
-    """The same of int64; see `FloatTensor`."""
+    """The same of int64; see `FloatTensor`.
+
+    Examples
+    --------
+    >>> from lamina import LongTensor
+    >>> LongTensor([1, 2]).tolist()
+    [1, 2]
+    """
 
     dtype = _core.int64
 
 
 class IntTensor(metaclass=_OfDtype):
-    """The same of int32; see `FloatTensor`."""
+    """The same of int32; see `FloatTensor`.
+
+    Examples
+    --------
+    >>> from lamina import IntTensor
+    >>> IntTensor([1, 2]).tolist()
+    [1, 2]
+    """
 
     dtype = _core.int32
 
 
 class BoolTensor(metaclass=_OfDtype):
-    """The same of bool; see `FloatTensor`."""
+    """The same of bool; see `FloatTensor`.
+
+    Examples
+    --------
+    >>> from lamina import BoolTensor
+    >>> BoolTensor([1, 2]).tolist()
+    [True, True]
+    """
 
     dtype = _core.bool
 
 
 class ByteTensor(metaclass=_OfDtype):
-    """The same of uint8; see `FloatTensor`."""
+    """The same of uint8; see `FloatTensor`.
+
+    Examples
+    --------
+    >>> from lamina import ByteTensor
+    >>> ByteTensor([1, 2]).tolist()
+    [1, 2]
+    """
 
     dtype = _core.uint8

@@ -14,6 +14,8 @@ namespace {
 
 const DeviceApi& api() { return *device_api(DeviceKind::Cpu); }
 
+__extension__ using Wide128 = unsigned __int128;
+
 constexpr DType kAll[] = {DType::Bool,  DType::UInt8,   DType::Int32,
                           DType::Int64, DType::Float32, DType::Float64};
 // Lines below and above the length from which digits are counted, and none at all.
@@ -234,9 +236,8 @@ BOOST_AUTO_TEST_CASE(integers_cover_any_range) {
         const uint64_t bits = random_bits64(stream, i);
         // 128-bit arithmetic says what floor(bits * range / 2^64) is.
         const uint64_t steps =
-            c.range == 0
-                ? bits
-                : static_cast<uint64_t>((static_cast<unsigned __int128>(bits) * c.range) >> 64);
+            c.range == 0 ? bits
+                         : static_cast<uint64_t>((static_cast<Wide128>(bits) * c.range) >> 64);
         BOOST_REQUIRE(static_cast<uint64_t>(got[i]) == static_cast<uint64_t>(c.low) + steps);
       }
     }

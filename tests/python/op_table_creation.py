@@ -45,11 +45,21 @@ def counted(*args):
 
 SIZES = [Sample((2, 3)), Sample((0, 2)), Sample(()), Sample((2,), dtype=lamina.int32)]
 
+def triangle(indices, n, m, k=0):
+    """NumPy's, but for a matrix too tall to be made: there only the last row has an element."""
+    if n > 2**30:
+        return np.array([[n - 1], [0]] if m else np.empty((2, 0)), np.int64)
+    return np.array(indices(n, max(-9, min(k, 9)), m), np.int64)
+
+
 TRIANGLES = [
     Sample(3, 4),
     *[Sample(n, m, k) for n, m in ((3, 3), (2, 5), (4, 1)) for k in (-9, -1, 1, 2, 9)],
     Sample(0, 3),
     Sample(3, 0, 1),
+    Sample(2, 3, 2**62),
+    Sample(2, 3, -(2**62)),
+    Sample(2**59, 0),
 ]
 
 MADE = [
@@ -71,12 +81,16 @@ MADE = [
     made("logspace", [Sample(0, 3, 4), Sample(-2.0, 1.0, 7), Sample(0, 4, 5, 2.0), Sample(0, 1, 0)],
          lambda a, b, n, base=10.0: np.logspace(a, b, n, base=base).astype(F32), ulps=1,
          wrong=wrong(lambda: lamina.logspace(0, 1, -1), ValueError, r"^logspace: steps .* got -1")),
-    made("tril_indices", TRIANGLES, lambda n, m, k=0: np.array(np.tril_indices(n, k, m), np.int64),
+    made("tril_indices", [*TRIANGLES, Sample(2**40, 2, -(2**40) + 1)],
+         lambda *a: triangle(np.tril_indices, *a),
          wrong=[Wrong(lambda: lamina.tril_indices(-1, 2), ValueError, r"^tril_indices: .* -1 and"),
+                Wrong(lambda: lamina.tril_indices(2**40, 2**40), MemoryError, r"^tril_indices: "),
+                Wrong(lambda: lamina.tril_indices(2**62, 1), MemoryError, r"^tril_indices: sizes"),
                 Wrong(lambda: lamina.tril_indices(2, 2, dtype=lamina.float32), TypeError,
                       r"^tril_indices: dtype must be int64 or int32, got float32")]),
-    made("triu_indices", TRIANGLES, lambda n, m, k=0: np.array(np.triu_indices(n, k, m), np.int64),
-         wrong=wrong(lambda: lamina.triu_indices(2, -1), ValueError, r"^triu_indices: .* and -1")),
+    made("triu_indices", TRIANGLES, lambda *a: triangle(np.triu_indices, *a),
+         wrong=[Wrong(lambda: lamina.triu_indices(2, -1), ValueError, r"^triu_indices: .* and -1"),
+                Wrong(lambda: lamina.triu_indices(2**59, 1, -(2**62)), MemoryError, r"^triu_ind")]),
     made("eye", [Sample(3), Sample(2, 4), Sample(3, 2), Sample(0)],
          lambda *n: np.eye(*n, dtype=F32)),
     made("zeros_like", [Sample(X), Sample(X > 0), Sample(X, dtype=lamina.int64)],

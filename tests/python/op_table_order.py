@@ -459,6 +459,9 @@ def counts():
             Wrong(
                 lambda: f(T[0].long(), T[0, :2]), ValueError, r"^bincount: .*one weight for each"
             ),
+            Wrong(
+                lambda: f(lamina.tensor([2**63 - 1])), MemoryError, r"^bincount: 92233720368547"
+            ),
             Wrong(lambda: f(T[0].long(), minlength=-1), ValueError, r"^bincount: minlength .* -1"),
         ],
     )
