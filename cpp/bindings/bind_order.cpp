@@ -46,7 +46,7 @@ Tensor quantile(Args& a) {
 PyObject* unique(Args& a) {
   const ops::Unique found = [&] {
     const MaybeRelease gil(a.work());
-    return ops::unique(a.tensor(0), a.maybe_integer(4));
+    return ops::unique(a.tensor(0), a.maybe_integer(4), a.flag(2), a.flag(3));
   }();
   if (!a.flag(2) && !a.flag(3)) return to_python(found.values);
   std::vector<Tensor> out{found.values};

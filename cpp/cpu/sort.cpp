@@ -16,9 +16,9 @@
 namespace lamina::cpu {
 namespace {
 
-constexpr int64_t kGrain = 4 * 1024;   // elements in one task, where a line is not longer
-constexpr int64_t kRadixFrom = 192;    // below, comparing is faster than counting
-constexpr int64_t kPartialBelow = 16;  // the first k are searched for where n > kPartialBelow * k
+constexpr int64_t kGrain = 4 * 1024;  // elements in one task, where a line is not longer
+constexpr int64_t kRadixFrom = 192;   // below, comparing is faster than counting
+constexpr int64_t kPartialFrom = 8;   // the first k are searched for where n > kPartialFrom * k
 
 template <class T>
 using KeyOf = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
@@ -66,23 +66,36 @@ void radix_sort(Entry<Key>* entries, Entry<Key>* spare, int64_t n) {
   if (from != entries) std::copy(from, from + n, entries);
 }
 
-// Calls take(line, entries) for every line, with the key and index of each of its elements.
-template <class T, class Key, class F>
-void for_lines(const TensorRef& x, const Lines& lines, bool descending, F&& take) {
-  const int64_t n = lines.length();
-  const Key flip = descending ? static_cast<Key>(~KeyOf<T>{0}) : Key{0};
-  parallel_for(lines.count(), std::max<int64_t>(1, kGrain / n), [&](int64_t first, int64_t last) {
-    const Workspace<Entry<Key>> entries(n);
-    const Workspace<Entry<Key>> spare(n);
-    for (int64_t line = first; line < last; ++line) {
-      const T* p = x.as<const T>() + lines.offset(x, line);
-      const int64_t step = lines.step(x);
-      for (int64_t i = 0; i < n; ++i)
-        entries[i] = {static_cast<Key>(static_cast<Key>(order_key(read<T>(p + i * step))) ^ flip),
-                      static_cast<Key>(i)};
-      take(line, entries.data(), spare.data());
-    }
-  });
+// The entries of a line, whose keys are turned over by `flip`.
+template <class T, class Key>
+Entry<Key> entry_of(const T* p, int64_t i, Key flip) {
+  return {static_cast<Key>(static_cast<Key>(order_key(read<T>(p))) ^ flip), static_cast<Key>(i)};
+}
+
+template <class T, class Key>
+void fill_entries(const T* p, int64_t step, int64_t n, Key flip, Entry<Key>* entries) {
+  for (int64_t i = 0; i < n; ++i) entries[i] = entry_of(p + i * step, i, flip);
+}
+
+// The k first of a line, in one pass: what is not before the k-th of those seen is let go. Equal
+// keys come in the order of their indices, so one that arrives later is never before it.
+template <class T, class Key>
+void first_entries(const T* p, int64_t step, int64_t n, int64_t k, Key flip, Entry<Key>* kept,
+                   int64_t room) {
+  int64_t count = 0;
+  bool full = false;
+  Key limit{};
+  for (int64_t i = 0; i < n; ++i) {
+    const Entry<Key> e = entry_of(p + i * step, i, flip);
+    if (full && e.key >= limit) continue;
+    kept[count++] = e;
+    if (count < room) continue;
+    std::nth_element(kept, kept + k - 1, kept + count);
+    limit = kept[k - 1].key;
+    count = k;
+    full = true;
+  }
+  std::sort(kept, kept + count);
 }
 
 // Element i of a line of x and i itself become element `to` of the line of the results.
@@ -100,44 +113,56 @@ void sort_lines(const TensorRef& values, const TensorRef& indices, const TensorR
   const Lines lines(x, dim);
   const int64_t n = lines.length();
   const int64_t k = values.sizes[static_cast<size_t>(dim)];
-  for_lines<T, Key>(x, lines, descending,
-                    [&](int64_t line, Entry<Key>* entries, Entry<Key>* spare) {
-                      if (k < n && n > kPartialBelow * k) {
-                        std::nth_element(entries, entries + k - 1, entries + n);
-                        std::sort(entries, entries + k);
-                      } else if (n < kRadixFrom) {
-                        std::sort(entries, entries + n);
-                      } else {
-                        radix_sort(entries, spare, n);
-                      }
-                      const T* from = x.as<const T>() + lines.offset(x, line);
-                      T* value = values.as<T>() + lines.offset(values, line);
-                      int64_t* index = indices.as<int64_t>() + lines.offset(indices, line);
-                      for (int64_t i = 0; i < k; ++i) {
-                        const auto at = static_cast<int64_t>(entries[i].index);
-                        value[i * lines.step(values)] = read<T>(from + at * lines.step(x));
-                        index[i * lines.step(indices)] = at;
-                      }
-                    });
+  const bool partial = n > kPartialFrom * k;
+  const int64_t room = partial ? 2 * k + 64 : n;
+  const Key flip = descending ? static_cast<Key>(~KeyOf<T>{0}) : Key{0};
+  parallel_for(lines.count(), std::max<int64_t>(1, kGrain / n), [&](int64_t first, int64_t last) {
+    const Workspace<Entry<Key>> workspace(room), spare(partial ? 0 : n);
+    Entry<Key>* entries = workspace.data();
+    for (int64_t line = first; line < last; ++line) {
+      const T* from = x.as<const T>() + lines.offset(x, line);
+      if (partial) {
+        first_entries(from, lines.step(x), n, k, flip, entries, room);
+      } else {
+        fill_entries(from, lines.step(x), n, flip, entries);
+        if (n < kRadixFrom)
+          std::sort(entries, entries + n);
+        else
+          radix_sort(entries, spare.data(), n);
+      }
+      T* value = values.as<T>() + lines.offset(values, line);
+      int64_t* index = indices.as<int64_t>() + lines.offset(indices, line);
+      for (int64_t i = 0; i < k; ++i) {
+        const auto at = static_cast<int64_t>(entries[i].index);
+        value[i * lines.step(values)] = read<T>(from + at * lines.step(x));
+        index[i * lines.step(indices)] = at;
+      }
+    }
+  });
 }
 
 template <class T, class Key>
 void median_lines(const TensorRef& values, const TensorRef& indices, const TensorRef& x, int dim) {
   const Lines lines(x, dim);
   const int64_t n = lines.length();
-  for_lines<T, Key>(x, lines, false, [&](int64_t line, Entry<Key>* entries, Entry<Key>*) {
-    int64_t at = -1;
-    if constexpr (std::is_floating_point_v<T>) {
-      const Key nan = order_key(std::numeric_limits<T>::quiet_NaN());
-      for (int64_t i = 0; i < n && at < 0; ++i)
-        if (entries[i].key == nan) at = i;
+  const int64_t middle = (n - 1) / 2;
+  parallel_for(lines.count(), std::max<int64_t>(1, kGrain / n), [&](int64_t first, int64_t last) {
+    const Workspace<Entry<Key>> workspace(n);
+    Entry<Key>* entries = workspace.data();
+    for (int64_t line = first; line < last; ++line) {
+      const T* from = x.as<const T>() + lines.offset(x, line);
+      const int64_t step = lines.step(x);
+      fill_entries(from, step, n, Key{0}, entries);
+      int64_t at = n;
+      if constexpr (std::is_floating_point_v<T>)  // the first NaN, if there is one
+        for (at = 0; at < n && !std::isnan(from[at * step]);) ++at;
+      if (at == n) {
+        std::nth_element(entries, entries + middle, entries + n);
+        at = static_cast<int64_t>(entries[middle].index);
+      }
+      values.as<T>()[lines.offset(values, line)] = read<T>(from + at * step);
+      indices.as<int64_t>()[lines.offset(indices, line)] = at;
     }
-    if (at < 0) {
-      const int64_t middle = (n - 1) / 2;
-      std::nth_element(entries, entries + middle, entries + n);
-      at = static_cast<int64_t>(entries[middle].index);
-    }
-    put<T>(lines, values, indices, x, line, 0, at);
   });
 }
 

@@ -118,7 +118,7 @@ void composite_out(const char* op, const Tensor& out, const Tensor& result);
 // What `op` made, or `out` with it written into it.
 Tensor write_out(const char* op, const Tensor& out, const Tensor& result);
 
-// -- reductions (reduce.cpp); no dims means all of them ------------------------------------------
+// -- reductions (reduce.cpp, reduce_math.cpp); no dims means all of them -------------------------
 Tensor sum(const Tensor& x, IntList dims = {}, bool keepdim = false,
            std::optional<DType> dtype = {});
 Tensor mean(const Tensor& x, IntList dims = {}, bool keepdim = false,
@@ -169,10 +169,10 @@ Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bo
                 std::string_view interpolation);
 struct Unique {
   Tensor values;   // ascending
-  Tensor inverse;  // where each element of x is in `values`
-  Tensor counts;
+  Tensor inverse;  // where each element of x is in `values`, if wanted
+  Tensor counts;   // if wanted
 };
-Unique unique(const Tensor& x, std::optional<int64_t> dim = {});
+Unique unique(const Tensor& x, std::optional<int64_t> dim, bool inverse, bool counts);
 Tensor bincount(const Tensor& x, const Tensor& weights, int64_t min_length);
 
 // -- views (view.cpp): share memory --------------------------------------------------------------

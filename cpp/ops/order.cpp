@@ -150,15 +150,19 @@ Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bo
 
 namespace {
 
-// From where in sorted order each value starts, and the order itself.
-Unique grouped(const Tensor& starts, const Tensor& order) {
+// Which elements of x, or slices of it, come where: `order` sorts them, and `starts` says where in
+// sorted order a value begins.
+Unique grouped(const Tensor& starts, const Tensor& order, bool inverse, bool counts) {
   Unique out;
   const int64_t n = order.size(0);
-  const Tensor first = select(nonzero(starts), 1, 0);
-  const Tensor end = full({1}, n, DType::Int64, order.device());
-  out.counts = diff(first, 1, 0, {}, end);
-  out.inverse = empty({n}, DType::Int64, order.device());
-  index_put_(out.inverse, std::span(&order, 1), sub(cumsum(starts, 0), scalar(1)));
+  if (counts) {
+    const Tensor end = full({1}, n, DType::Int64, order.device());
+    out.counts = diff(select(nonzero(starts), 1, 0), 1, 0, {}, end);
+  }
+  if (inverse) {
+    out.inverse = empty({n}, DType::Int64, order.device());
+    index_put_(out.inverse, std::span(&order, 1), sub(cumsum(starts, 0), scalar(1)));
+  }
   return out;
 }
 
@@ -167,17 +171,17 @@ Tensor starts_of(const Tensor& differs) {  // the first always starts a value
   return cat(parts);
 }
 
-Unique unique_elements(const Tensor& x) {
+Unique unique_elements(const Tensor& x, bool inverse, bool counts) {
   const auto [sorted, order] = sort(flatten(x), 0);
   const int64_t n = sorted.size(0);
   const Tensor starts = starts_of(ne(slice(sorted, 0, 1, n), slice(sorted, 0, 0, n - 1)));
-  Unique out = grouped(starts, order);
+  Unique out = grouped(starts, order, inverse, counts);
   out.values = masked_select(sorted, starts);
-  out.inverse = view(out.inverse, x.sizes());
+  if (inverse) out.inverse = view(out.inverse, x.sizes());
   return out;
 }
 
-Unique unique_slices(const Tensor& x, int d) {
+Unique unique_slices(const Tensor& x, int d, bool inverse, bool counts) {
   Dims front{d};  // d in front, and back again
   for (int i = 0; i < x.rank(); ++i)
     if (i != d) front.push_back(i);
@@ -192,28 +196,28 @@ Unique unique_slices(const Tensor& x, int d) {
   const int64_t one = 1;
   const Tensor starts =
       starts_of(any(ne(slice(sorted, 0, 1, n), slice(sorted, 0, 0, n - 1)), std::span(&one, 1)));
-  Unique out = grouped(starts, order);
-  Dims sizes = moved.sizes();
-  sizes[0] = out.counts.size(0);
+  Unique out = grouped(starts, order, inverse, counts);
   const Tensor values = index_select(sorted, 0, select(nonzero(starts), 1, 0));
+  Dims sizes = moved.sizes();
+  sizes[0] = values.size(0);
   out.values = contiguous(permute(view(values, sizes), back));
   return out;
 }
 
 }  // namespace
 
-Unique unique(const Tensor& x_, std::optional<int64_t> dim) {
+Unique unique(const Tensor& x_, std::optional<int64_t> dim, bool inverse, bool counts) {
   const Tensor x = detach(x_);
   const int d = dim ? wrap_dim("unique", *dim, x.rank()) : 0;
   if (x.numel() == 0) {
     check<ValueError>(!dim || x.size(d) == 0, "unique: slices without elements can't be told apart",
                       line("input", x));
-    const Dims sizes = dim ? x.sizes() : Dims{0};
-    return {empty(sizes, x.dtype(), x.device()),
+    return {empty(dim ? x.sizes() : Dims{0}, x.dtype(), x.device()),
             empty(dim ? Dims{0} : x.sizes(), DType::Int64, x.device()),
             empty({0}, DType::Int64, x.device())};
   }
-  return dim && x.rank() > 0 ? unique_slices(x, d) : unique_elements(x);
+  return dim && x.rank() > 0 ? unique_slices(x, d, inverse, counts)
+                             : unique_elements(x, inverse, counts);
 }
 
 Tensor bincount(const Tensor& x, const Tensor& weights_, int64_t min_length) {

@@ -13,6 +13,7 @@ import op_table_nn
 import op_table_order
 import op_table_pointwise
 import op_table_reduce
+import op_table_scan
 import op_table_shape
 from op_table_row import Row
 
@@ -21,6 +22,7 @@ ROWS: list[Row] = [
     *op_table_math.ROWS,
     *op_table_reduce.ROWS,
     *op_table_order.ROWS,
+    *op_table_scan.ROWS,
     *op_table_shape.ROWS,
     *op_table_nn.ROWS,
     *op_table_losses.ROWS,
