@@ -2,7 +2,6 @@
 
 #include "bindings/args.h"
 #include "bindings/bind.h"
-#include "bindings/composite.h"
 #include "ops/ops.h"
 
 namespace lamina::bindings {
@@ -56,21 +55,22 @@ PyObject* unique(Args& a) {
 }
 
 constexpr Def kDefs[] = {
-#define RUNNING(name, doc)                                                             \
-  def(                                                                                 \
-      #name "(Tensor input, int dim, *, dtype? dtype=None, Tensor? out=None)", kBoth,  \
-      [](Args& a) {                                                                    \
-        return ops::write_out(#name, a.tensor(3),                                      \
-                              ops::name(a.tensor(0), a.integer(1), a.dtype(2)));       \
-      },                                                                               \
-      doc " along `dim`, each up to its position."),                                   \
-      def(                                                                             \
-          #name "_(Tensor self, int dim, *, dtype? dtype=None)", kMethod,              \
-          [](Args& a) {                                                                \
-            return rewrite(a.tensor(0), recording(a.tensor(0)), [&](const Tensor& x) { \
-              return ops::name(x, a.integer(1), a.dtype(2).value_or(x.dtype()));       \
-            });                                                                        \
-          },                                                                           \
+#define RUNNING(name, doc)                                                                      \
+  def(                                                                                          \
+      #name "(Tensor input, int dim, *, dtype? dtype=None, Tensor? out=None)", kBoth,           \
+      [](Args& a) {                                                                             \
+        return ops::write_out(#name, a.tensor(3),                                               \
+                              ops::name(a.tensor(0), a.integer(1), a.dtype(2)));                \
+      },                                                                                        \
+      doc " along `dim`, each up to its position."),                                            \
+      def(                                                                                      \
+          #name "_(Tensor self, int dim, *, dtype? dtype=None)", kMethod,                       \
+          [](Args& a) {                                                                         \
+            ops::rewrite(#name "_", a.tensor(0), recording(a.tensor(0)), [&](const Tensor& x) { \
+              return ops::name(x, a.integer(1), a.dtype(2).value_or(x.dtype()));                \
+            });                                                                                 \
+            return a.tensor(0);                                                                 \
+          },                                                                                    \
           "In place: " doc " along `dim`, each up to its position.")
     RUNNING(cumsum, "The sums"),
     RUNNING(cumprod, "The products"),

@@ -78,8 +78,7 @@ void check_integer_operand(BinaryOp op, const char* name, DType dtype, const Ten
     case BinaryOp::remainder:
     case BinaryOp::floor_divide:
     case BinaryOp::div_trunc:
-      check<RuntimeError>(!any_is(CompareOp::eq, y), name,
-                          ": division of integers by zero");
+      check<RuntimeError>(!any_is(CompareOp::eq, y), name, ": division of integers by zero");
       return;
     default: return;
   }
