@@ -147,6 +147,7 @@ KINDS = {
     "int[]": st.one_of(sizes, ints, st.just([1] * 70)),
     "Tensor[]": st.lists(tensors(), max_size=4),
     "Tensor?[]": st.lists(st.one_of(tensors(), st.none()), max_size=4),
+    "generator": st.one_of(st.builds(lamina.Generator), objects),
     "object": objects,
     "index": indices,
 }

@@ -41,6 +41,7 @@ def test_memory_is_where_it_was_after_10000_graphs():
 
 def test_graphs_that_never_ran_backward_go_too():
     w = lamina.ones(100, requires_grad=True)
+    (w * 2).exp().sum()
     before = live()
     for _ in range(10_000):
         (w * 2).exp().sum()
@@ -101,6 +102,7 @@ import lamina
 lamina.set_num_threads(1)
 w = lamina.ones(1000, requires_grad=True)
 (w * w).sum().backward()
+(w * 2).expand(2, 1000).clone()
 pages = int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (256 << 20),) * 2)
 before = lamina.allocator_stats()["live_bytes"]

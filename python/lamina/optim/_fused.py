@@ -117,8 +117,9 @@ class FusedOptimizer(Optimizer):
             started = any(value is not None for value in known.values())
             counts.append(int(known.get("step", started)))
         aligned.steps = _core.tensor(counts, dtype=_core.int64)
-        states = [aligned.buffers.get(name) for name in (*self._slots, None, None)[:3]]
-        aligned.group = _core.optimizer_group(params, *states, aligned.steps)
+        states = [aligned.buffers.get(name) for name in self._slots]
+        first, second, third = [*states, None, None][:3]
+        aligned.group = _core.optimizer_group(params, first, second, third, aligned.steps)
         for place, param in enumerate(params):
             view = {name: buffers[place] for name, buffers in aligned.buffers.items()}
             self.state[param] = MappingProxyType({"step": aligned.steps[place], **view})
