@@ -263,11 +263,11 @@ LAMINA_UNARY_ROWS(LAMINA_DEFINE_UNARY)
       return forward_;                                                               \
     }                                                                                \
     template <class V>                                                               \
-    static V gx(V g, [[maybe_unused]] V x, [[maybe_unused]] V y) {                   \
+    static V gx([[maybe_unused]] V g, [[maybe_unused]] V x, [[maybe_unused]] V y) {  \
       return gx_;                                                                    \
     }                                                                                \
     template <class V>                                                               \
-    static V gy(V g, [[maybe_unused]] V x, [[maybe_unused]] V y) {                   \
+    static V gy([[maybe_unused]] V g, [[maybe_unused]] V x, [[maybe_unused]] V y) {  \
       return gy_;                                                                    \
     }                                                                                \
   };
