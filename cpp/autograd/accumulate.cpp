@@ -23,10 +23,9 @@ Ptr<Node> AccumulateGrad::of(const Tensor& leaf) {
   return node;
 }
 
-void AccumulateGrad::backward(Backward& b) {
-  Tensor g = b.take_grad();
-  if (!g.defined()) return;
-  Record& r = *record_of(leaf_);
+namespace {
+
+void add_into(Record& r, Tensor g) {
   Tensor before;  // dies after the lock is gone: a tensor's end may run a hook's
   const std::lock_guard lock(r.mutex);
   if (!r.grad.defined()) {
@@ -39,6 +38,17 @@ void AccumulateGrad::backward(Backward& b) {
   } else {
     ops::binary_(BinaryOp::add, r.grad, g);
   }
+}
+
+}  // namespace
+
+void accumulate(const Tensor& leaf, Tensor grad) {
+  if (!grad.defined()) return;
+  Record& r = ensure_record(leaf);
+  add_into(r, std::move(grad));
+  if (r.hooks.empty()) return;
+  for (const HookEntry& entry : std::vector<HookEntry>(r.hooks))  // a hook may remove itself
+    if (entry.after) (*entry.hook)(leaf);
 }
 
 }  // namespace lamina

@@ -64,8 +64,9 @@ Tensor grad_of(const Tensor& t);              // undefined when there is none
 void set_grad(const Tensor& t, Tensor grad);  // checks sizes, dtype, device
 void retain_grad(const Tensor& t);
 bool retains_grad(const Tensor& t);
-// A hook on the gradient of `t`; the id removes it again.
-uint64_t register_hook(const Tensor& t, Ptr<Hook> hook);
+// A hook on the gradient of `t`; the id removes it again. With `after`, `t` is a leaf, and the hook
+// is called with it once a gradient has been added into its own.
+uint64_t register_hook(const Tensor& t, Ptr<Hook> hook, bool after = false);
 void remove_hook(const Tensor& t, uint64_t id);
 // The hooks that only `t` keeps alive (for the garbage collector).
 std::vector<HookEntry>* owned_hooks(const Tensor& t);
@@ -75,6 +76,9 @@ Tensor detach(const Tensor& t);
 
 // Makes `node` the grad_fn of `outputs`, with an edge to each input. Call under `recording(...)`.
 void attach(Ptr<Node> node, std::initializer_list<Tensor> outputs, std::span<const Tensor> inputs);
+// The parts of it, for a Node that knows its inputs and outputs better.
+void attach_inputs(Node& node, std::span<const Tensor> inputs);
+void attach_output(const Ptr<Node>& node, uint32_t nr, const Tensor& t);
 
 // record("mul", {out}, {x, y}, [x = Saved::input(x), ...](Backward& b) { ... });
 template <class F>
@@ -104,6 +108,9 @@ void wrote(const char* op, const Tensor& self, const Tensor& result = {});
 // Accumulates into the leaves of `roots`. An undefined grad stands for 1 (scalars only).
 void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain_graph,
               bool create_graph);
+// The same, but into `inputs` alone, which may be in the middle of the graph.
+void backward_into(std::span<const Tensor> inputs, std::span<const Tensor> roots,
+                   std::span<const Tensor> grads, bool retain_graph, bool create_graph);
 // Gradients with respect to `inputs`, leaves untouched; undefined where unused and allowed.
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          std::span<const Tensor> grad_outputs, bool retain_graph, bool create_graph,

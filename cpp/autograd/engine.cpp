@@ -68,7 +68,10 @@ class Run {
         if (grads[nr].defined()) arrived(*node, nr, grads[nr]);
       if (captures_ && !leads_on(node.get())) continue;
       Backward b(*node, grads);
-      node->backward(b);
+      if (Observer* o = observer()) [[unlikely]]
+        o->run(*node, b);
+      else
+        node->backward(b);
       grads.clear();
       for (size_t i = 0; i < node->edges().size(); ++i)
         push(node->edges()[i], std::move(b.results()[i]));
@@ -94,6 +97,7 @@ class Run {
     if (const auto& hooks = node.hooks(nr); !hooks.empty()) {
       // A copy, since a hook may remove itself.
       for (const HookEntry& entry : std::vector<HookEntry>(hooks)) {
+        if (entry.after) continue;
         Tensor replaced = (*entry.hook)(grad);
         if (!replaced.defined()) continue;
         check<ValueError>(replaced.sizes() == output.sizes,
@@ -204,6 +208,26 @@ void execute(const char* op, std::span<const Tensor> roots, std::span<const Tens
   run.run();
 }
 
+std::vector<Tensor> gradients(const char* op, std::span<const Tensor> outputs,
+                              std::span<const Tensor> inputs, std::span<const Tensor> grad_outputs,
+                              bool retain_graph, bool create_graph, bool allow_unused) {
+  std::vector<Capture> captures;
+  for (const Tensor& input : inputs) {
+    check<RuntimeError>(requires_grad(input), op, ": input ", captures.size(),
+                        " does not require grad", line("input", input));
+    captures.push_back({grad_edge(input), {}});
+  }
+  execute(op, outputs, grad_outputs, retain_graph, create_graph, &captures);
+  std::vector<Tensor> out;
+  for (Capture& c : captures) {
+    check<RuntimeError>(c.grad.defined() || allow_unused, op, ": input ", out.size(),
+                        " took no part in the outputs; pass allow_unused=True to get None for it",
+                        line("input", inputs[out.size()]));
+    out.push_back(std::move(c.grad));
+  }
+  return out;
+}
+
 }  // namespace
 
 void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain_graph,
@@ -211,24 +235,21 @@ void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool
   execute("backward", roots, grads, retain_graph, create_graph, nullptr);
 }
 
+void backward_into(std::span<const Tensor> inputs, std::span<const Tensor> roots,
+                   std::span<const Tensor> grads, bool retain_graph, bool create_graph) {
+  check<ValueError>(!inputs.empty(),
+                    "backward: inputs must not be empty; leave it out to reach "
+                    "every leaf");
+  std::vector<Tensor> found =
+      gradients("backward", roots, inputs, grads, retain_graph, create_graph, true);
+  const GradMode mode(create_graph);
+  for (size_t i = 0; i < inputs.size(); ++i) accumulate(inputs[i], std::move(found[i]));
+}
+
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          std::span<const Tensor> grad_outputs, bool retain_graph, bool create_graph,
                          bool allow_unused) {
-  std::vector<Capture> captures;
-  for (const Tensor& input : inputs) {
-    check<RuntimeError>(requires_grad(input), "grad: input ", captures.size(),
-                        " does not require grad", line("input", input));
-    captures.push_back({grad_edge(input), {}});
-  }
-  execute("grad", outputs, grad_outputs, retain_graph, create_graph, &captures);
-  std::vector<Tensor> out;
-  for (Capture& c : captures) {
-    check<RuntimeError>(c.grad.defined() || allow_unused, "grad: input ", out.size(),
-                        " took no part in the outputs; pass allow_unused=True to get None for it",
-                        line("input", inputs[out.size()]));
-    out.push_back(std::move(c.grad));
-  }
-  return out;
+  return gradients("grad", outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused);
 }
 
 }  // namespace lamina

@@ -6,6 +6,7 @@
 // order is the engine's schedule.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <type_traits>
@@ -37,6 +38,7 @@ class Hook : public RefCounted {
 struct HookEntry {
   uint64_t id;
   Ptr<Hook> hook;
+  bool after = false;  // of a leaf: called with the leaf once its gradient has been added
 };
 
 class Node : public RefCounted {
@@ -58,6 +60,8 @@ class Node : public RefCounted {
   void renumber();
   SmallVector<Edge, 3>& edges() { return edges_; }
   SmallVector<Output, 1>& outputs() { return outputs_; }
+  // Where in the program it was recorded; known only while an Observer watches.
+  Ptr<RefCounted>& origin() { return origin_; }
 
   // Reads b.grad(i), writes b.set(i, ...) for the edges that b.needs().
   virtual void backward(Backward& b) = 0;
@@ -74,7 +78,43 @@ class Node : public RefCounted {
   uint64_t sequence_;
   SmallVector<Edge, 3> edges_;
   SmallVector<Output, 1> outputs_;
+  Ptr<RefCounted> origin_;
 };
+
+// Sees every Node that is recorded, and runs it, while someone looks for anomalies.
+class Observer {
+ public:
+  virtual void recorded(Node& node, std::span<const Tensor> inputs) = 0;
+  virtual void run(Node& node, Backward& b) = 0;  // calls node.backward(b)
+
+ protected:
+  ~Observer() = default;
+};
+
+inline std::atomic<Observer*> g_observer{nullptr};
+inline Observer* observer() { return g_observer.load(std::memory_order_acquire); }
+
+// Keeps what ops save in another form (a checkpoint: as the promise to compute it again). Asked by
+// every Saved that this thread makes while a KeeperMode is on.
+class Keeper : public RefCounted {
+ public:
+  virtual size_t keep(const Tensor& t) = 0;
+  virtual Tensor fetch(size_t ticket, const char* op) = 0;
+  virtual void drop(size_t ticket) = 0;
+};
+
+class KeeperMode {
+ public:
+  explicit KeeperMode(Ptr<Keeper> keeper);  // null: Saved keeps its tensors itself
+  ~KeeperMode();
+  KeeperMode(const KeeperMode&) = delete;
+  KeeperMode& operator=(const KeeperMode&) = delete;
+
+ private:
+  Ptr<Keeper> before_;
+};
+
+inline std::atomic<uint32_t> g_keepers{0};  // how many threads have one
 
 // A tensor kept for backward, with the version of its storage then. An output of the op is kept
 // without its grad_fn (no cycle) and gets it back when a graph of the backward is being recorded.
@@ -83,16 +123,24 @@ class Saved {
   Saved() = default;
   static Saved input(const Tensor& t) { return Saved(t, false, 0); }
   static Saved output(const Tensor& t, uint32_t nr = 0) { return Saved(alias(t), true, nr); }
-  Tensor unpack(Node& node) const;
+  Tensor unpack(Node& node) const { return unpack(node.name(), &node); }
+  Tensor unpack(const char* op, Node* node) const;
   const Dims& sizes() const { return tensor_.sizes(); }
   bool defined() const { return tensor_.defined(); }
 
  private:
   Saved(Tensor t, bool output, uint32_t nr)
-      : tensor_(std::move(t)), version_(tensor_.storage().version()), output_(output), nr_(nr) {}
+      : tensor_(std::move(t)), version_(tensor_.storage().version()), output_(output), nr_(nr) {
+    if (g_keepers.load(std::memory_order_relaxed) != 0) [[unlikely]]
+      hand_over();
+  }
+  void hand_over();
+  Tensor reattached(Tensor value, Ptr<Node> node, uint32_t nr) const;
+
   Tensor tensor_;
   uint32_t version_ = 0;
   bool output_ = false;
+  bool handed_over_ = false;  // then tensor_ is an empty shell around the Keeper's ticket
   uint32_t nr_ = 0;
 };
 

@@ -136,11 +136,16 @@ std::vector<HookEntry>& hooks_of(const Tensor& t) {
 
 }  // namespace
 
-uint64_t register_hook(const Tensor& t, Ptr<Hook> hook) {
+uint64_t register_hook(const Tensor& t, Ptr<Hook> hook, bool after) {
   check<RuntimeError>(requires_grad(t),
-                      "register_hook: the tensor does not require grad, so no gradient will come");
+                      after ? "register_post_accumulate_grad_hook" : "register_hook",
+                      ": the tensor does not require grad, so no gradient will come");
+  check<RuntimeError>(
+      !after || is_leaf(t),
+      "register_post_accumulate_grad_hook: only a leaf collects a gradient, and this "
+      "tensor was made by an op; use register_hook");
   const uint64_t id = g_hook_id.fetch_add(1);
-  hooks_of(t).push_back({id, std::move(hook)});
+  hooks_of(t).push_back({id, std::move(hook), after});
   return id;
 }
 
@@ -162,17 +167,27 @@ std::vector<HookEntry>* owned_hooks(const Tensor& t) {
 
 Tensor detach(const Tensor& t) { return alias(t); }
 
+void attach_inputs(Node& node, std::span<const Tensor> inputs) {
+  for (const Tensor& t : inputs) node.edges().push_back(grad_edge(t));
+  node.renumber();
+  if (Observer* o = observer()) [[unlikely]]
+    o->recorded(node, inputs);
+}
+
+void attach_output(const Ptr<Node>& node, uint32_t nr, const Tensor& t) {
+  Record& r = ensure_record(t);
+  r.grad_fn = node;
+  r.output_nr = nr;
+  r.seen_version = t.storage().version();
+  t.impl()->requires_grad = is_floating(t.dtype());
+}
+
 void attach(Ptr<Node> node, std::initializer_list<Tensor> outputs, std::span<const Tensor> inputs) {
-  for (const Tensor& t : inputs) node->edges().push_back(grad_edge(t));
-  node->renumber();
+  attach_inputs(*node, inputs);
   uint32_t nr = 0;
   for (const Tensor& t : outputs) {
     node->outputs().push_back({t.sizes(), t.dtype(), t.device(), {}, false, nullptr});
-    Record& r = ensure_record(t);
-    r.grad_fn = node;
-    r.output_nr = nr++;
-    r.seen_version = t.storage().version();
-    t.impl()->requires_grad = is_floating(t.dtype());
+    attach_output(node, nr++, t);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "bindings/anomaly.h"
 #include "bindings/convert.h"
 #include "ops/ops.h"
 
@@ -332,7 +333,8 @@ PyObject* call(const Function& f, PyObject* self, PyObject* const* args, Py_ssiz
     int overload = 0;
     for (const Signature& sig : f.overloads) {
       m = binding.bind(sig, overload++, self, args, nargs, names);
-      if (m.why == Mismatch::Why::None) return f.def->body(a);
+      if (m.why == Mismatch::Why::None)
+        return checks_values() ? call_watched(f, a) : f.def->body(a);
       if (m.why == Mismatch::Why::Raised) return nullptr;
     }
     return raise_mismatch(f, self, args, nargs, names, m);

@@ -116,6 +116,7 @@ class Args {
     return static_cast<PyObject*>(const_cast<void*>(slots_[i].p));
   }
   int overload() const { return overload_; }
+  const Signature& signature() const { return *signature_; }
   int size() const { return static_cast<int>(signature_->params.size()); }
 
   // How much there is to do, in elements of a pointwise op, roughly.
@@ -224,6 +225,8 @@ struct Registry {
 Registry& registry();
 
 void prepare(Function& function, const Def& def);
+// Runs the body and looks at the values that go in and come out (anomaly.cpp).
+PyObject* call_watched(const Function& function, Args& args);
 PyObject* call(const Function& function, PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                PyObject* names);
 

@@ -8,6 +8,7 @@
 namespace lamina::bindings {
 
 PyObject* node_object(Ptr<Node> node);  // a new reference; None for none
+bool finalizing();                      // the interpreter is on its way out: no more calls into it
 
 // A Python callable as a hook. It takes the GIL to call, and to die.
 class PyHook final : public Hook {
@@ -17,7 +18,7 @@ class PyHook final : public Hook {
     PyHook* hook = nullptr;
   };
 
-  explicit PyHook(PyObject* function);
+  explicit PyHook(PyObject* function, bool result_counts = true);
   ~PyHook() override;
   Tensor operator()(const Tensor& grad) override;
   int traverse(int (*visit)(void*, void*), void* context) override;
@@ -26,10 +27,12 @@ class PyHook final : public Hook {
 
  private:
   PyObject* function_;
+  bool result_counts_;
   Ptr<Link> link_;
 };
 
-// Registers `function` on the gradient of the tensor object; returns the handle.
-PyObject* register_python_hook(PyObject* tensor, PyObject* function);
+// Registers `function` on the gradient of the tensor object, or (after) on a leaf that has got it;
+// returns the handle.
+PyObject* register_python_hook(PyObject* tensor, PyObject* function, bool after);
 
 }  // namespace lamina::bindings

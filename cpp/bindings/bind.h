@@ -7,6 +7,8 @@ namespace lamina::bindings {
 
 void bind_types(PyObject* module);     // dtype, device, Size
 void bind_autograd(PyObject* module);  // the graph's nodes, hooks, and what runs it
+void bind_function(PyObject* module);  // nodes of Python's making, checkpoints
+void bind_anomaly(PyObject* module);   // looking for NaN and infinities
 // Tables of functions and methods (see args.h).
 void bind_creation();
 void bind_random(PyObject* module);  // and the type Generator

@@ -30,6 +30,8 @@ struct RemovableHandle {
   }
 };
 
+}  // namespace
+
 bool finalizing() {
 #if PY_VERSION_HEX >= 0x030D0000
   return Py_IsFinalizing();
@@ -38,14 +40,13 @@ bool finalizing() {
 #endif
 }
 
-}  // namespace
-
 PyObject* node_object(Ptr<Node> node) {
   if (!node) Py_RETURN_NONE;
   return py::cast(PyNode{std::move(node)}).release().ptr();
 }
 
-PyHook::PyHook(PyObject* function) : function_(Py_NewRef(function)), link_(make<Link>()) {
+PyHook::PyHook(PyObject* function, bool result_counts)
+    : function_(Py_NewRef(function)), result_counts_(result_counts), link_(make<Link>()) {
   link_->hook = this;
 }
 
@@ -67,7 +68,7 @@ Tensor PyHook::operator()(const Tensor& grad) {
   if (!function_) return {};
   const auto function = py::reinterpret_borrow<py::object>(function_);
   const py::object result = function(py::reinterpret_steal<py::object>(wrap(grad)));
-  if (result.is_none()) return {};
+  if (result.is_none() || !result_counts_) return {};
   check<TypeError>(is_tensor(result.ptr()), "hook: must return a Tensor or None, got ",
                    arrived(result.ptr()));
   return tensor_of(result.ptr());
@@ -77,42 +78,52 @@ int PyHook::traverse(int (*visit)(void*, void*), void* context) {
   return function_ ? visit(function_, context) : 0;
 }
 
-PyObject* register_python_hook(PyObject* tensor, PyObject* function) {
-  check<TypeError>(PyCallable_Check(function), "register_hook: the hook must be callable, got ",
-                   arrived(function));
-  auto hook = make<PyHook>(function);
+PyObject* register_python_hook(PyObject* tensor, PyObject* function, bool after) {
+  check<TypeError>(PyCallable_Check(function),
+                   after ? "register_post_accumulate_grad_hook" : "register_hook",
+                   ": the hook must be callable, got ", arrived(function));
+  auto hook = make<PyHook>(function, !after);
   RemovableHandle handle{hook->link(),
                          py::reinterpret_steal<py::object>(PyWeakref_NewRef(tensor, nullptr)), 0};
   if (!handle.tensor) throw py::error_already_set();
-  handle.id = register_hook(tensor_of(tensor), std::move(hook));
+  handle.id = register_hook(tensor_of(tensor), std::move(hook), after);
   track(tensor);
   return py::cast(std::move(handle)).release().ptr();
 }
 
 namespace {
 
+void run_backward(Args& a, std::span<const Tensor> roots, std::span<const Tensor> grads) {
+  const bool create = a.flag(3);
+  const bool retain = a.has(2) ? a.flag(2) : create;
+  if (a.has(4))
+    backward_into(a.tensors(4), roots, grads, retain, create);
+  else
+    backward(roots, grads, retain, create);
+}
+
 constexpr Def kDefs[] = {
     def(
         "backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool "
-        "create_graph=False) -> None",
+        "create_graph=False, Tensor[]? inputs=None) -> None",
         kMethod | kHeavy,
         [](Args& a) {
           const Tensor roots[] = {a.tensor(0)}, grads[] = {a.tensor(1)};
-          const bool create = a.flag(3);
-          backward(roots, grads, a.has(2) ? a.flag(2) : create, create);
+          run_backward(a, roots, grads);
         },
-        "Add the gradient of this tensor into the ``.grad`` of every leaf it depends on."),
+        "Add the gradient of this tensor into the ``.grad`` of every leaf it depends on, or of "
+        "`inputs` alone."),
     def(
         "backward(Tensor[] tensors, Tensor?[]? grad_tensors=None, bool? retain_graph=None, bool "
-        "create_graph=False) -> None",
+        "create_graph=False, Tensor[]? inputs=None) -> None",
         kFunction | kHeavy,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(1).begin(), a.tensors(1).end());
           grads.resize(a.has(1) ? grads.size() : a.tensors(0).size());
-          const bool create = a.flag(3);
-          backward(a.tensors(0), grads, a.has(2) ? a.flag(2) : create, create);
+          run_backward(a, a.tensors(0), grads);
         },
-        "Add the gradient of `tensors` into the ``.grad`` of every leaf they depend on."),
+        "Add the gradient of `tensors` into the ``.grad`` of every leaf they depend on, or of "
+        "`inputs` alone."),
     def(
         "grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? "
         "retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Any, "
@@ -144,10 +155,15 @@ constexpr Def kDefs[] = {
         "Keep the gradient of this non-leaf tensor in ``.grad`` during backward."),
     def(
         "register_hook(object self, object hook) -> RemovableHandle", kMethod,
-        [](Args& a) { return register_python_hook(a.object(0), a.object(1)); },
+        [](Args& a) { return register_python_hook(a.object(0), a.object(1), false); },
         "Call ``hook(grad)`` whenever the gradient of this tensor is known; what it returns, if "
         "not "
         "None, takes its place. The handle's ``remove()`` takes the hook off."),
+    def(
+        "register_post_accumulate_grad_hook(object self, object hook) -> RemovableHandle", kMethod,
+        [](Args& a) { return register_python_hook(a.object(0), a.object(1), true); },
+        "Call ``hook(tensor)`` whenever a gradient has been added into the ``.grad`` of this "
+        "leaf."),
     def(
         "detach(Tensor input)", kFunction | kMethod, [](Args& a) { return detach(a.tensor(0)); },
         "The same memory without the gradient's record."),

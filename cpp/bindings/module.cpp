@@ -28,6 +28,8 @@ PYBIND11_MODULE(_core, m) {
   });
   bind_types(m.ptr());
   bind_autograd(m.ptr());
+  bind_function(m.ptr());
+  bind_anomaly(m.ptr());
   bind_creation();
   bind_random(m.ptr());
   bind_pointwise();

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "bindings/anomaly.h"
 #include "bindings/args.h"
 #include "bindings/composite.h"
 #include "bindings/convert.h"
@@ -54,10 +55,10 @@ PyObject* with_operands(const char* op, PyObject* a, PyObject* b, F f) {
       if (PyErr_Occurred()) return nullptr;
       Py_RETURN_NOTIMPLEMENTED;
     }
-    Tensor out = [&] {
+    Tensor out = watching(op, *x, &*y, [&] {
       MaybeRelease gil((*x).numel() + (*y).numel());
       return f(*x, *y);
-    }();
+    });
     return wrap(std::move(out));
   });
 }
@@ -90,11 +91,11 @@ PyObject* matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
   return guarded([&] {
     const Tensor &x = tensor_of(a), &y = tensor_of(b);
-    Tensor out = [&] {
+    Tensor out = watching("matmul", x, &y, [&] {
       const int64_t k = x.rank() == 0 ? 1 : std::max<int64_t>(1, x.sizes().back());
       MaybeRelease gil(x.numel() * (y.numel() / k) / 16);
       return ops::matmul(x, y);
-    }();
+    });
     return wrap(std::move(out));
   });
 }

@@ -24,6 +24,7 @@ class Error : public std::exception {
  public:
   explicit Error(std::string text) : text_(std::move(text)) {}
   const char* what() const noexcept override { return text_.c_str(); }
+  void add(std::string_view more) { text_ += more; }
 
  private:
   std::string text_;

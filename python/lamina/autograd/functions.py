@@ -33,6 +33,7 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradient of ``tensors`` into the ``.grad`` of every leaf they depend on.
 
@@ -46,6 +47,8 @@ def backward(
         Keep the graph so that it can be walked again. Default: the value of ``create_graph``.
     create_graph : bool, default False
         Record the backward pass too, so that the gradients can be differentiated.
+    inputs : Tensor or sequence of Tensor, optional
+        Reach only these, which may also be in the middle of the graph. Default: every leaf.
 
     Raises
     ------
@@ -66,7 +69,8 @@ def backward(
     outputs = _as_list("backward", tensors)
     seeds = _gradients("backward", grad_tensors, len(outputs))
     keep = create_graph if retain_graph is None else retain_graph
-    _core.backward(outputs, seeds, keep, create_graph)
+    into = [inputs] if isinstance(inputs, Tensor) else inputs
+    _core.backward(outputs, seeds, keep, create_graph, into)
 
 
 def grad(
@@ -77,6 +81,7 @@ def grad(
     create_graph: bool = False,
     *,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
     """Return the gradient of ``outputs`` with respect to ``inputs``; no ``.grad`` is touched.
@@ -97,6 +102,8 @@ def grad(
     allow_unused : bool, optional
         Return None for an input that no output depends on, instead of raising. Default: the
         value of ``materialize_grads``.
+    is_grads_batched : bool, default False
+        There for PyTorch's signature; only False is allowed.
     materialize_grads : bool, default False
         Return zeros for such an input instead of None.
 
@@ -122,6 +129,10 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
+    if is_grads_batched:
+        raise NotImplementedError(
+            "grad: is_grads_batched=True is not there; call grad once for each gradient"
+        )
     if materialize_grads and allow_unused is False:
         raise ValueError("grad: materialize_grads=True needs allow_unused to be True or None")
     sources = _as_list("grad", outputs)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.nn.module import Module
 
 #: What ``Module.__call__`` annotates: the errors that operations raise for bad input.
@@ -38,6 +40,14 @@ class _Trail:
         if not self.names:
             return self.leaf
         return f"{'.'.join(['model', *reversed(self.names)])} ({self.leaf})"
+
+
+def place_of(modules: Sequence[Module]) -> str:
+    """Name the innermost of ``modules``, which call each other, by its path in the outermost."""
+    trail = _Trail(type(modules[0]).__name__)
+    for module in modules:
+        trail.enter(module)
+    return trail.place()
 
 
 def add_path(error: Exception, module: Module) -> None:

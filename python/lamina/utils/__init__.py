@@ -1,5 +1,5 @@
-"""Helpers around training; the data tools are in `lamina.utils.data`."""
+"""Helpers around training: `lamina.utils.data`, and `lamina.utils.checkpoint`."""
 
-from lamina.utils import data
+from lamina.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]
