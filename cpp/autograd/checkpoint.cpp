@@ -47,7 +47,10 @@ class Replay final : public Keeper {
 };
 
 size_t Checkpoint::keep(const Tensor& t) {
-  places_.push_back({t.sizes(), t.dtype(), true, {}});
+  // For a backward pass inside of the function the tensors stay until its end: the second run takes
+  // as much memory anyway.
+  const KeeperMode ourselves({});
+  places_.push_back({t.sizes(), t.dtype(), true, Saved::input(detach(t))});
   ++wanted_;
   return places_.size() - 1;
 }
@@ -66,6 +69,7 @@ void Checkpoint::drop(size_t ticket) {
 
 void Checkpoint::close() {
   open_ = false;
+  for (Place& place : places_) place.value = {};
   if (wanted_ == 0) again_ = nullptr;
 }
 

@@ -161,13 +161,14 @@ Watcher watcher;
 // -----------------------------------------------------------------------------------------
 
 void ValueWatch::input(std::string label, const Tensor& t) {
-  if (!t.defined() || !is_floating(t.dtype())) return;
+  if (!t.defined()) return;
   const Scan s = scan(t);
   if (t.impl()->wrapped_number) {
     number_is_nan_ |= s.health.nans > 0;
     number_is_inf_ |= s.health.infs > 0;
   }
-  inputs_.push_back({std::move(label), describe(t, s), t, s.health});
+  std::string what = t.impl()->wrapped_number ? text::concat(item(op_, t).value()) : describe(t, s);
+  inputs_.push_back({std::move(label), std::move(what), t, s.health});
 }
 
 void ValueWatch::number(double v) {

@@ -1,0 +1,142 @@
+"""What backward does at the leaves: hooks that run after, and reaching chosen tensors only."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import lamina
+import pytest
+from lamina import autograd, nn, optim
+
+
+def leaf(values):
+    return lamina.tensor(values, dtype=lamina.float64, requires_grad=True)
+
+
+# -- register_post_accumulate_grad_hook ------------------------------------------------------------
+
+
+def test_the_hook_sees_the_leaf_with_its_gradient():
+    x = leaf([1.0, 2.0])
+    seen = []
+    x.register_hook(lambda g: g * 10)
+    handle = x.register_post_accumulate_grad_hook(lambda t: seen.append((t is x, t.grad.tolist())))
+    (x * x).sum().backward()
+    (x * 3).sum().backward()
+    assert seen == [(True, [20.0, 40.0]), (True, [50.0, 70.0])]
+    autograd.grad((x * x).sum(), x)  # accumulates nothing
+    handle.remove()
+    x.sum().backward()
+    assert len(seen) == 2
+
+
+def test_an_optimizer_step_within_backward():
+    torch_like = []
+    w = nn.Parameter(lamina.ones(3))
+    step = optim.SGD([w], lr=0.5)
+
+    def hook(parameter):
+        step.step()
+        step.zero_grad()
+        torch_like.append(parameter.grad)
+        return "ignored"
+
+    w.register_post_accumulate_grad_hook(hook)
+    (w * 2).sum().backward()
+    assert w.tolist() == [0.0, 0.0, 0.0]
+    assert torch_like == [None]
+
+
+def test_hooks_run_in_order_and_may_remove_themselves():
+    x = leaf([1.0])
+    seen = []
+
+    def first(t):
+        seen.append("first")
+        handle.remove()
+
+    handle = x.register_post_accumulate_grad_hook(first)
+    x.register_post_accumulate_grad_hook(lambda t: seen.append("second"))
+    x.sum().backward()
+    x.sum().backward()
+    assert seen == ["first", "second", "second"]
+
+
+def test_a_cycle_through_the_hook_is_collected():
+    x = leaf([1.0])
+
+    class Holder:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __call__(self, tensor):
+            pass
+
+    holder = Holder(x)
+    x.register_post_accumulate_grad_hook(holder)
+    dead = weakref.ref(holder)
+    x.sum().backward()
+    del holder, x
+    gc.collect()
+    assert dead() is None
+
+
+def test_only_leaves_have_one():
+    x = leaf([1.0])
+    with pytest.raises(
+        RuntimeError, match=r"^register_post_accumulate_grad_hook: only a leaf coll"
+    ):
+        (x * 2).register_post_accumulate_grad_hook(print)
+    with pytest.raises(
+        RuntimeError, match=r"^register_post_accumulate_grad_hook: .*not require gra"
+    ):
+        x.detach().register_post_accumulate_grad_hook(print)
+    with pytest.raises(
+        TypeError, match=r"^register_post_accumulate_grad_hook: the hook must be cal"
+    ):
+        x.register_post_accumulate_grad_hook(3)
+
+
+# -- backward(inputs=...) --------------------------------------------------------------------------
+
+
+def test_backward_into_chosen_inputs():
+    x, y, z = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([1.0])
+    middle = x * y
+    loss = middle.exp().sum()
+    loss.backward(inputs=[x, middle], retain_graph=True)
+    expected = middle.detach().exp()
+    assert middle.grad.tolist() == expected.tolist()
+    assert x.grad.tolist() == (expected * y.detach()).tolist()
+    assert y.grad is None
+    autograd.backward(loss, inputs=y, retain_graph=True)
+    assert y.grad.tolist() == (expected * x.detach()).tolist()
+    loss.backward(inputs=[x, z])  # adds up; what is not in the graph is left alone
+    assert x.grad.tolist() == (2 * expected * y.detach()).tolist()
+    assert z.grad is None
+
+
+def test_backward_into_inputs_runs_their_hooks():
+    x = leaf([1.0])
+    seen = []
+    x.register_hook(lambda g: seen.append(g.item()))
+    x.register_post_accumulate_grad_hook(lambda t: seen.append(t.grad.item()))
+    (x * 3).sum().backward(inputs=[x])
+    assert seen == [3.0, 3.0]
+
+
+def test_backward_into_inputs_refuses():
+    x = leaf([1.0])
+    with pytest.raises(ValueError, match=r"^backward: inputs must not be empty; leave it out"):
+        x.sum().backward(inputs=[])
+    with pytest.raises(RuntimeError, match=r"^backward: input 0 does not require grad"):
+        x.sum().backward(inputs=[x.detach()])
+
+
+def test_batches_of_gradients_are_refused():
+    x = leaf([1.0])
+    with pytest.raises(
+        NotImplementedError, match=r"^grad: is_grads_batched=True is not there; call"
+    ):
+        autograd.grad(x * 1, x, lamina.ones(2, 1), is_grads_batched=True)
