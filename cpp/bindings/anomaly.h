@@ -45,15 +45,20 @@ class ValueWatch {
 };
 
 template <class F>
-Tensor watching(const char* op, const Tensor& x, const Tensor* y, F&& f) {
-  if (!checks_values()) [[likely]]
-    return f();
+[[gnu::noinline, gnu::cold]] Tensor watched(const char* op, const Tensor& x, const Tensor* y,
+                                            F& f) {
   ValueWatch watch(op);
   watch.input("first", x);
   if (y) watch.input("second", *y);
   Tensor out = f();
   watch.result(out);
   return out;
+}
+
+// f(), which is the operator `op` of x and perhaps y.
+template <class F>
+Tensor watching(const char* op, const Tensor& x, const Tensor* y, F f) {
+  return checks_values() ? watched(op, x, y, f) : f();
 }
 
 }  // namespace lamina::bindings

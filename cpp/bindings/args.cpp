@@ -321,6 +321,16 @@ PyObject* raise_mismatch(const Function& f, PyObject* self, PyObject* const* arg
   return nullptr;
 }
 
+// The body, which may be a composite: an error names what the user called.
+PyObject* run(const Function& f, Args& a) {
+  try {
+    return checks_values() ? call_watched(f, a) : f.def->body(a);
+  } catch (Error& e) {
+    if (!(f.def->where & kGraph)) e.name_op(f.name);
+    throw;
+  }
+}
+
 }  // namespace
 
 PyObject* call(const Function& f, PyObject* self, PyObject* const* args, Py_ssize_t nargs,
@@ -333,8 +343,7 @@ PyObject* call(const Function& f, PyObject* self, PyObject* const* args, Py_ssiz
     int overload = 0;
     for (const Signature& sig : f.overloads) {
       m = binding.bind(sig, overload++, self, args, nargs, names);
-      if (m.why == Mismatch::Why::None)
-        return checks_values() ? call_watched(f, a) : f.def->body(a);
+      if (m.why == Mismatch::Why::None) return run(f, a);
       if (m.why == Mismatch::Why::Raised) return nullptr;
     }
     return raise_mismatch(f, self, args, nargs, names, m);

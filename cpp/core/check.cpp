@@ -1,6 +1,20 @@
 #include "core/check.h"
 
+#include <cctype>
 #include <charconv>
+
+namespace lamina {
+
+void Error::name_op(std::string_view op) {
+  size_t end = 0;
+  while (end < text_.size() &&
+         (std::isalnum(static_cast<unsigned char>(text_[end])) || text_[end] == '_'))
+    ++end;
+  const bool named = end > 0 && text_.compare(end, 2, ": ") == 0;
+  text_ = std::string(op) + (named ? text_.substr(end) : ": " + text_);
+}
+
+}  // namespace lamina
 
 namespace lamina::text {
 

@@ -25,6 +25,8 @@ class Error : public std::exception {
   explicit Error(std::string text) : text_(std::move(text)) {}
   const char* what() const noexcept override { return text_.c_str(); }
   void add(std::string_view more) { text_ += more; }
+  // Lets the text begin with "op: ", whichever op it was about, or none.
+  void name_op(std::string_view op);
 
  private:
   std::string text_;

@@ -237,6 +237,10 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target, c
   check_floating(op, "input", x);
   check_floating(op, "target", target);
   check_same_sizes(op, x, target);
+  for (const Tensor& w : {weight, pos_weight})
+    check<ValueError>(!w.defined() || can_broadcast_to(w.sizes(), x.sizes()), op,
+                      ": weights must broadcast to the sizes of the input", line("input", x),
+                      line("weight", w.defined() ? w.sizes() : Dims()));
   // (1 - t) x + (1 + (pos - 1) t) log(1 + exp(-x)): no overflow at either end.
   Tensor tail = softplus(neg(x));
   if (pos_weight.defined())

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "autograd/autograd.h"
+#include "autograd/checkpoint.h"
 #include "core/allocator.h"
 #include "ops/ops.h"
 
@@ -31,6 +32,27 @@ void run_backward(const Tensor& t, bool retain = false) {
 struct TimesTwo final : Hook {
   Tensor operator()(const Tensor& g) override { return o::mul(g, o::scalar(2.0)); }
 };
+
+struct Count final : Hook {
+  int calls = 0;
+  Tensor operator()(const Tensor&) override {
+    ++calls;
+    return {};
+  }
+};
+
+// f() recorded without saved tensors; they come from calling it again.
+template <class F>
+Tensor checkpointed(F f) {
+  const auto checkpoint = make<Checkpoint>([f] { f(); });
+  Tensor out;
+  {
+    const KeeperMode mode(checkpoint);
+    out = f();
+  }
+  checkpoint->close();
+  return out;
+}
 
 template <class E, class F>
 std::string message_of(F&& f) {
@@ -206,6 +228,82 @@ BOOST_AUTO_TEST_CASE(threads_run_graphs_over_one_shared_leaf) {
   a.join();
   b.join();
   BOOST_TEST(at(grad_of(x), 2) == 400 * 6.0);
+}
+
+BOOST_AUTO_TEST_CASE(threads_run_independent_graphs_with_all_that_graphs_have) {
+  // Every thread: a hook, a checkpoint, an in-place write through a view, a second derivative.
+  const auto work = [](double start, double* out) {
+    for (int i = 0; i < 50; ++i) {
+      const Tensor x = vector_of({start, start + 1});
+      register_hook(x, make<TimesTwo>());
+      const Tensor base = o::mul(x, o::scalar(3.0));
+      o::binary_(BinaryOp::mul, o::slice(base, 0, 0, 1), o::scalar(2.0));
+      const Tensor y = o::sum(checkpointed([&] { return o::mul(o::tanh(base), base); }));
+      const Tensor g = grad(std::span(&y, 1), std::span(&x, 1), {}, true, true, false)[0];
+      run_backward(o::sum(o::mul(g, g)));
+      out[0] = at(grad_of(x), 0);
+      out[1] = at(grad_of(x), 1);
+    }
+  };
+  double wanted[4][2], got[4][2];
+  for (int k = 0; k < 4; ++k) work(0.1 * k, wanted[k]);
+  std::vector<std::thread> threads;
+  for (int k = 0; k < 4; ++k) threads.emplace_back(work, 0.1 * k, got[k]);
+  for (std::thread& t : threads) t.join();
+  for (int k = 0; k < 4; ++k)
+    for (int i = 0; i < 2; ++i) BOOST_TEST(got[k][i] == wanted[k][i]);
+}
+
+BOOST_AUTO_TEST_CASE(a_hook_that_waits_for_the_gradient_of_a_leaf) {
+  const Tensor x = vector_of({2});
+  const auto hook = make<Count>();
+  const uint64_t id = register_hook(x, hook, true);
+  const Tensor y = o::sum(o::mul(x, x));
+  grad(std::span(&y, 1), std::span(&x, 1), {}, true, false, false);
+  BOOST_TEST(hook->calls == 0);  // nothing was accumulated
+  run_backward(y, true);
+  BOOST_TEST(hook->calls == 1);
+  remove_hook(x, id);
+  run_backward(y);
+  BOOST_TEST(hook->calls == 1);
+  BOOST_CHECK_THROW(register_hook(o::mul(x, x), hook, true), RuntimeError);
+}
+
+BOOST_AUTO_TEST_CASE(backward_into_reaches_what_it_is_told_to) {
+  const Tensor x = vector_of({2});
+  const Tensor w = vector_of({5});
+  const Tensor middle = o::mul(x, w);
+  const Tensor y = o::sum(o::mul(middle, middle));
+  const Tensor inputs[] = {x, middle};
+  backward_into(inputs, std::span(&y, 1), {}, false, false);
+  BOOST_TEST(at(grad_of(x), 0) == 100.0);
+  BOOST_TEST(at(grad_of(middle), 0) == 20.0);
+  BOOST_TEST(!grad_of(w).defined());
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_runs_again_once_and_lets_go) {
+  const Tensor x = vector_of({0.5, 1.5});
+  const auto held = std::make_shared<int>(0);
+  const auto f = [x, held] {
+    ++*held;
+    return o::mul(o::exp(o::sin(x)), x);
+  };
+  const Tensor plain = o::sum(f());
+  Tensor y = o::sum(checkpointed(f));
+  BOOST_TEST(*held == 2);
+  run_backward(plain);
+  const double wanted = at(grad_of(x), 1);
+  set_grad(x, {});
+  const Tensor g = grad(std::span(&y, 1), std::span(&x, 1), {}, true, true, false)[0];
+  BOOST_TEST(*held == 3);
+  BOOST_TEST(at(g, 1) == wanted);
+  run_backward(y);
+  BOOST_TEST(at(grad_of(x), 1) == wanted);
+  BOOST_TEST(*held == 3);
+  BOOST_TEST(held.use_count() == 2);  // here and in f: the checkpoint's is gone
+  checkpointed(f);                    // dropped unrun
+  BOOST_TEST(*held == 4);
+  BOOST_TEST(held.use_count() == 2);
 }
 
 BOOST_AUTO_TEST_CASE(graphs_leave_no_memory_behind) {
