@@ -19,12 +19,13 @@ class Replay final : public Keeper {
     const size_t n = count_++;
     if (n >= of_.places_.size()) return n;
     Checkpoint::Place& place = of_.places_[n];
-    check<RuntimeError>(place.sizes == t.sizes() && place.dtype == t.dtype(), "checkpoint: tensor ",
-                        n,
-                        " that is saved for backward came out different "
-                        "when it was computed again",
-                        line("before", place.sizes, " ", place.dtype),
-                        line("now", t.sizes(), " ", t.dtype()), line("fix", kFix));
+    // Told at the end: in between it would look like an error of the op.
+    if (problem_.empty() && (place.sizes != t.sizes() || place.dtype != t.dtype()))
+      problem_ =
+          text::concat("checkpoint: tensor ", n,
+                       " that is saved for backward came out different when it was computed again",
+                       line("before", place.sizes, " ", place.dtype),
+                       line("now", t.sizes(), " ", t.dtype()), line("fix", kFix));
     const KeeperMode ourselves({});
     place.value = Saved::input(detach(t));
     return n;
@@ -36,6 +37,7 @@ class Replay final : public Keeper {
   void drop(size_t) override {}
 
   void finish() const {
+    check<RuntimeError>(problem_.empty(), problem_);
     check<RuntimeError>(count_ == of_.places_.size(), "checkpoint: ", of_.places_.size(),
                         " tensors were saved for backward the first time, but ", count_,
                         " when it was computed again", line("fix", kFix));
@@ -44,6 +46,7 @@ class Replay final : public Keeper {
  private:
   Checkpoint& of_;
   size_t count_ = 0;
+  std::string problem_;
 };
 
 size_t Checkpoint::keep(const Tensor& t) {

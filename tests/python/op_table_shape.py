@@ -111,7 +111,7 @@ VIEWS = [
     view("select", [Sample(X, 0, 1), Sample(CUBE, -1, -2), Sample(CUBE, dim=1, index=0)],
          lambda x, dim, index: np.take(x, index, axis=dim), Sample(X[:, :0], 0, 0),
          wrong=[Wrong(lambda: T.select(1, 3), IndexError,
-                      r"^index 3 is out of range for dimension 1 of size 3\n.*\[2, 3\]"),
+                      r"^select: index 3 is out of .* dimension 1 of size 3\n.*\[2, 3\]"),
                 Wrong(lambda: lamina.tensor(1.0).select(0, 0), IndexError, r"^select: a 0-d")]),
     view("narrow", [Sample(X, 1, 1, 2), Sample(CUBE, 0, 0, 1)], narrow, Sample(X, 1, 1, 0),
          wrong=wrong(lambda: T.narrow(1, 2, 2), IndexError, r"^narrow: start 2 and length 2 .* 3")),
@@ -225,7 +225,7 @@ INDEXING = [
     row("index_select", [Sample(X, 1, AT[:2]), Sample(CUBE, 1, np.array([0, 0, 2]))],
         lambda x, dim, index: np.take(x, index, axis=dim), Sample(X, 1, AT[:0]),
         wrong=[Wrong(lambda: lamina.index_select(T, 0, BAD), IndexError,
-                     r"^index 7 is out of range for dimension 0 of size 2\n.*\[2, 3\]"),
+                     r"^index_select: index 7 is .* dimension 0 of size 2\n.*\[2, 3\]"),
                Wrong(lambda: lamina.index_select(T, 0, lamina.ones(1)), TypeError,
                      r"^index_select: the index must be integers, got float32")]),
     row("masked_select", [Sample(X, MASK), Sample(X, MASK[0])],
@@ -235,7 +235,7 @@ INDEXING = [
         lambda x: np.argwhere(x), Sample(X[:0]), differentiable=False, dtypes=None),
     row("gather_rows", [Sample(X, AT[1:2]), Sample(CUBE, np.array([1, 0, 1]))],
         lambda x, index: x[index], Sample(X, AT[:0]), differentiable=False,
-        wrong=wrong(lambda: _core.gather_rows(T, BAD), IndexError, r"^index 7 is out of range")),
+        wrong=wrong(lambda: _core.gather_rows(T, BAD), IndexError, r"^gather_rows: index 7 is")),
 ]  # fmt: skip
 
 INDICES = [

@@ -236,7 +236,7 @@ def test_an_input_that_is_returned_keeps_its_own_history():
     assert y.data_ptr() == x.data_ptr()
     (y.sum() + x.sum()).backward()
     assert x.grad.tolist() == [0.0, 0.0, 0.0]
-    with pytest.raises(RuntimeError, match=r"^mul: this view was made under no_grad"):
+    with pytest.raises(RuntimeError, match=r"^mul_: this view was made under no_grad"):
         y.mul_(2)
 
 

@@ -8,6 +8,7 @@ import weakref
 import lamina
 import pytest
 from lamina import autograd, nn, optim
+from lamina.utils.checkpoint import checkpoint
 
 
 def leaf(values):
@@ -140,3 +141,40 @@ def test_batches_of_gradients_are_refused():
         NotImplementedError, match=r"^grad: is_grads_batched=True is not there; call"
     ):
         autograd.grad(x * 1, x, lamina.ones(2, 1), is_grads_batched=True)
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+def test_memory_returns_to_its_level():
+    """After graphs with hooks, Functions, checkpoints and second derivatives, used or dropped."""
+
+    class Square(autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return 2 * grad * ctx.saved_tensors[0]
+
+    x = leaf([1.0, 2.0])
+
+    def graphs():
+        y = Square.apply(checkpoint(lambda v: Square.apply(v.exp()), x * 1))
+        y.register_hook(lambda g: g * 1)
+        (g,) = autograd.grad(y.sum(), x, create_graph=True)
+        g.sum().backward()
+        x.grad = None
+        Square.apply(checkpoint(lambda v: Square.apply(v.exp()), x * 1))  # dropped
+
+    graphs()
+    gc.collect()
+    before = lamina.allocator_stats()["live_bytes"]
+    objects = len(gc.get_objects())
+    for _ in range(1000):
+        graphs()
+    gc.collect()
+    assert lamina.allocator_stats()["live_bytes"] == before
+    assert len(gc.get_objects()) - objects < 100
