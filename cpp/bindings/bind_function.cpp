@@ -89,6 +89,7 @@ class FunctionNode final : public Node {
     Device device;
   };
   std::vector<Input> inputs_;
+  std::vector<bool> is_tensor_;  // of forward's outputs
   Ptr<SavedList> saved_;
 
  private:
@@ -121,7 +122,7 @@ void FunctionNode::backward(Backward& b) {
   for (size_t i = 0; i < outputs().size(); ++i) {
     Tensor g = b.grad(i);
     const Output& o = outputs()[i];
-    if (!g.defined() && zeros_ && is_floating(o.dtype)) g = ops::zeros(o.sizes, o.dtype, o.device);
+    if (!g.defined() && zeros_ && is_tensor_[i]) g = ops::zeros(o.sizes, o.dtype, o.device);
     grads[i] = object_of(std::move(g));
   }
   const auto results = py::tuple(run_.get()(context_.get(), grads));
@@ -160,6 +161,7 @@ py::tuple record_function(const std::string& name, const py::object& run, const 
   for (size_t i = 0; i < outputs.size(); ++i) {
     const py::object o = outputs[i];
     results[i] = o;
+    node->is_tensor_.push_back(is_tensor(o.ptr()));
     if (!is_tensor(o.ptr())) {
       node->outputs().push_back({{}, DType::Bool, {}, {}, false, nullptr});
       continue;

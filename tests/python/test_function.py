@@ -159,6 +159,30 @@ def test_unused_outputs_have_zero_gradients_or_none():
     assert seen == [([0.0, 0.0], [1.0, 1.0]), (None, [1.0, 1.0])]
 
 
+def test_outputs_that_are_integers_or_no_tensors():
+    seen = []
+
+    class Peak(autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x.argmax())
+            ctx.size = len(x)
+            return x.argmax(), x.max(), "text"
+
+        @staticmethod
+        def backward(ctx, position, peak, text):
+            seen.append((position.tolist(), position.dtype, text))
+            one_hot = lamina.arange(ctx.size) == ctx.saved_tensors[0]
+            return peak * one_hot
+
+    x = leaf(X)
+    position, peak, text = Peak.apply(x)
+    assert (position.requires_grad, peak.requires_grad, text) == (False, True, "text")
+    peak.backward()
+    assert x.grad.tolist() == [0.0, 0.0, 1.0]
+    assert seen == [(0, lamina.int64, None)]
+
+
 def test_gradients_are_brought_to_the_inputs_sizes_and_dtype():
     class Add(autograd.Function):
         @staticmethod
