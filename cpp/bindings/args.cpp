@@ -326,7 +326,7 @@ PyObject* run(const Function& f, Args& a) {
   try {
     return checks_values() ? call_watched(f, a) : f.def->body(a);
   } catch (Error& e) {
-    if (!(f.def->where & kGraph) && f.name[0] != '_') e.name_op(f.name);
+    if (!(f.def->where & kInner) && f.name[0] != '_') e.name_op(f.name);
     throw;
   }
 }

@@ -177,7 +177,7 @@ enum Where : unsigned {
   kMethod = 2,
   kProduct = 4,  // the work is that of a contraction of the first two arguments
   kHeavy = 8,    // the GIL is always released
-  kGraph = 16,   // runs a graph: an error names the op of the graph, not this function
+  kInner = 16,   // an error names the op inside: one of a graph that is run, or a part of this one
 };
 
 struct Def {

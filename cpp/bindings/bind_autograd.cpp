@@ -106,7 +106,7 @@ constexpr Def kDefs[] = {
     def(
         "backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool "
         "create_graph=False, Tensor[]? inputs=None) -> None",
-        kMethod | kHeavy | kGraph,
+        kMethod | kHeavy | kInner,
         [](Args& a) {
           const Tensor roots[] = {a.tensor(0)}, grads[] = {a.tensor(1)};
           run_backward(a, roots, grads);
@@ -116,7 +116,7 @@ constexpr Def kDefs[] = {
     def(
         "backward(Tensor[] tensors, Tensor?[]? grad_tensors=None, bool? retain_graph=None, bool "
         "create_graph=False, Tensor[]? inputs=None) -> None",
-        kFunction | kHeavy | kGraph,
+        kFunction | kHeavy | kInner,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(1).begin(), a.tensors(1).end());
           grads.resize(a.has(1) ? grads.size() : a.tensors(0).size());
@@ -128,7 +128,7 @@ constexpr Def kDefs[] = {
         "grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? "
         "retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Any, "
         "...]",
-        kFunction | kHeavy | kGraph,
+        kFunction | kHeavy | kInner,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(2).begin(), a.tensors(2).end());
           grads.resize(a.has(2) ? grads.size() : a.tensors(0).size());

@@ -50,7 +50,7 @@ constexpr Def kDefs[] = {
         "input @ weight.T + bias."),
     def(
         "linear_act(Tensor input, Tensor weight, Tensor? bias, str activation)",
-        kFunction | kProduct,
+        kFunction | kProduct | kInner,
         [](Args& a) {
           return ops::linear(a.tensor(0), a.tensor(1), a.tensor(2), activation("linear_act", a, 3));
         },
@@ -73,7 +73,7 @@ constexpr Def kDefs[] = {
     def(
         "batch_norm_act(Tensor input, Tensor? running_mean, Tensor? running_var, Tensor? weight, "
         "Tensor? bias, bool training, float momentum, float eps, str activation)",
-        kFunction,
+        kFunction | kInner,
         [](Args& a) {
           return ops::batch_norm(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4),
                                  a.flag(5), a.real(6), a.real(7),

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
+#include "bindings/anomaly.h"
 #include "bindings/args.h"
 #include "bindings/bind.h"
 #include "ops/ops.h"
@@ -50,10 +52,17 @@ PyObject* step(const char* op, void (*run)(const ops::OptimizerStep&, const Argu
   s.params = group.params;
   for (int i = 0; i < 3; ++i) s.state[i] = group.state[i];
   s.steps = group.steps;
+  std::optional<ValueWatch> watch;
+  if (checks_values()) [[unlikely]] {
+    watch.emplace(op);
+    for (size_t i = 0; i < group.params.size(); ++i)
+      watch->input(text::concat("params[", i, "]"), group.params[i]);
+  }
   {
     const MaybeRelease gil(group.elements);
     run(s, arguments);
   }
+  if (watch) watch->written();
   Py_RETURN_NONE;
 }
 

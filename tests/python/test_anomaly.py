@@ -57,6 +57,19 @@ def test_forward_names_op_input_line_and_module():
     assert lines[4:] == ["  in     model.1.1 (Log)"]
 
 
+def test_layers_that_run_natively_have_their_path():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.Tanh()))
+    with lamina.no_grad():
+        net[0].weight.fill_(1e30)
+        net[1][0].weight.fill_(1e30)
+    lines = failure(lambda: net(lamina.ones(1, 2)))
+    assert lines[0] == "linear: makes the first Inf: its inputs are finite, its result is not"
+    labels = [line.split()[0] for line in lines[1:]]
+    assert labels == ["input", "weight", "bias", "result", "line", "in"]
+    assert lines[2] == "  weight [2, 2] finite, all 1.0000000150474662e+30"
+    assert lines[-1] == "  in     model.1.0 (Linear)"
+
+
 def test_backward_names_op_inputs_line_and_module():
     def step():
         network(Root())(lamina.ones(4, 2)).sum().backward()
