@@ -144,7 +144,7 @@ BINARY = [
         {"alpha": 2.5},
     ),
 ]
-BINARY[-1].wrong = [refuses_bool("rsub", True, says="sub")]
+BINARY[-1].wrong = [refuses_bool("rsub", True)]
 
 
 def bits():

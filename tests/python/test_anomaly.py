@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 
 import lamina
@@ -190,7 +191,7 @@ def test_second_derivatives_are_watched():
         (g,) = autograd.grad(x.abs().pow(1.5).sum(), x, create_graph=True)
         g.sum().backward()
 
-    assert failure(step)[0].startswith("pow: ")
+    assert re.match(r"(pow|power|sqrt): its backward makes the first", failure(step)[0])
 
 
 def test_other_errors_of_backward_get_their_place():

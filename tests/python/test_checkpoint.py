@@ -195,7 +195,9 @@ def test_an_argument_written_meanwhile_is_refused():
     a = leaf(3) * 1
     y = checkpoint(lambda a: a.exp().sin(), a)
     a.add_(1)
-    with pytest.raises(RuntimeError, match=r"^checkpoint: backward needs its input .* but add has"):
+    with pytest.raises(
+        RuntimeError, match=r"^checkpoint: backward needs its input .* but add_ has"
+    ):
         y.sum().backward()
 
 
