@@ -45,6 +45,7 @@ def counted(*args):
 
 SIZES = [Sample((2, 3)), Sample((0, 2)), Sample(()), Sample((2,), dtype=lamina.int32)]
 
+
 def triangle(indices, n, m, k=0):
     """NumPy's, but for a matrix too tall to be made: there only the last row has an element."""
     if n > 2**30:
@@ -212,7 +213,7 @@ RANDOM = {
     "randn": (drawn("randn", 100, N // 100), normal(0, 1),
               [(lambda: lamina.randn(2, dtype=lamina.bool), TypeError, r"^randn: dtype must be")]),
     "normal": (drawn("normal", 3.0, 0.5, (N,)), normal(3, 0.5),
-               [(lambda: _core.normal(0, -1, (2,)), ValueError, r"^normal_: std must be .* -1"),
+               [(lambda: _core.normal(0, -1, (2,)), ValueError, r"^normal: std must be .* -1"),
                 (lambda: _core.normal(T, -T), ValueError, r"^normal: no standard deviation may"),
                 (lambda: _core.normal(T, lamina.ones(2)), ValueError, r"^normal: .*\[2, 3\]"),
                 (lambda: _core.normal(1.0), TypeError, r"^normal: takes normal\(mean, std")]),
@@ -220,7 +221,7 @@ RANDOM = {
                   [(lambda: lamina.bernoulli(T * 2), ValueError, r"^bernoulli: every p must lie"),
                    (lambda: lamina.bernoulli(T.log() / 0), ValueError, r"^bernoulli: every p must"),
                    (lambda: lamina.bernoulli(T.long()), TypeError, r"^bernoulli: p must be float"),
-                   (lambda: lamina.bernoulli(T, 2), ValueError, r"^bernoulli_: p must lie in")]),
+                   (lambda: lamina.bernoulli(T, 2), ValueError, r"^bernoulli: p must lie in")]),
     "multinomial": (drawn("multinomial", lamina.ones(10), N, True), integers(0, 10),
                     [(lambda: T.multinomial(4), ValueError, r"^multinomial: can't draw 4")]),
     "random_": (lambda: lamina.empty(N, dtype=lamina.int64).random_(-2, 8), integers(-2, 8),
@@ -242,7 +243,7 @@ RANDOM = {
     "bernoulli_": (drawn_into("bernoulli_", 0.3), coin(0.3),
                    [(lambda: T.bernoulli_(2), ValueError, r"^bernoulli_: p must lie in \[0, 1\]"),
                     (lambda: T.bernoulli_(T[:, :2]), ValueError, r"^bernoulli_: p does not broad"),
-                    (lambda: T.bernoulli_(T + 1), ValueError, r"^bernoulli: every p must lie")]),
+                    (lambda: T.bernoulli_(T + 1), ValueError, r"^bernoulli_: every p must lie")]),
 }  # fmt: skip
 
 ROWS = [*MADE, *WRITES]

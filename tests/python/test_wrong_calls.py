@@ -67,6 +67,7 @@ FITTING = {
     "Tensor[]": lambda: [lamina.ones(2, 3)],
     "Tensor?[]": lambda: [None],
     "object": lambda: None,
+    "generator": lambda: None,
 }
 
 
@@ -150,6 +151,7 @@ BESIDE = {
     "narrow": {"start": 0, "length": 1},
     "split": {"split_size_or_sections": 1, "split_size": 1},
     "chunk": {"chunks": 1},
+    "quantile": {"q": 0.5},
     "permute": None,  # wants all of them at once: in its row
 }
 
@@ -359,6 +361,10 @@ MORE = {
     "var_mean": [
         Wrong(lambda: lamina.var_mean(X, 2), IndexError, "^var_mean: dim 2 is out of range"),
         Wrong(lambda: lamina.var_mean(X.long()), TypeError, "^var_mean: .*float.*int64"),
+    ],
+    "std_mean": [
+        Wrong(lambda: lamina.std_mean(X, 2), IndexError, "^std_mean: dim 2 is out of range"),
+        Wrong(lambda: lamina.std_mean(X.long()), TypeError, "^std_mean: .*float.*int64"),
     ],
     "view_as": [Wrong(lambda: X.view_as(FOUR), ValueError, r"^view_as: sizes \[4\] hold 4 el.* 6")],
     "reshape_as": [
