@@ -31,6 +31,7 @@ struct Params {
 
 enum class ReduceOp : uint8_t { Sum, Prod, Max, Min, Any, All };
 enum class ScanOp : uint8_t { Sum, Prod, Max, Min };
+enum class ScatterOp : uint8_t { Write, Add, Multiply };
 // What a contraction or a norm may apply to its result, and the row that it is; None has none.
 enum class Activation : uint8_t { None, Relu, Tanh, Sigmoid, Gelu };
 constexpr UnaryOp row_of(Activation act) {
@@ -200,6 +201,11 @@ struct DeviceApi {
 
   // -- contractions and fused layers -------------------------------------------------------------
   void (*gemm)(Ctx&, const GemmArgs&);
+  // b = a^-1 b for each a [B, n, n], b [B, n, k] (rows); a is overwritten. Returns the number of
+  // the first a that is singular, or -1.
+  int64_t (*solve)(Ctx&, const TensorRef& a, const TensorRef& b);
+  // r [B, m, n] holds the matrices and becomes R; q [B, m, k] the first k columns of Q (rows).
+  void (*qr)(Ctx&, const TensorRef& q, const TensorRef& r);
   void (*softmax)(Ctx&, const SoftmaxArgs&);
   void (*softmax_backward)(Ctx&, const SoftmaxBackwardArgs&);
   void (*cross_entropy)(Ctx&, const CrossEntropyArgs&);
@@ -226,8 +232,15 @@ struct DeviceApi {
   // through its sources in index order (so the last one wins, and sums have one order).
   void (*index_write)(Ctx&, const TensorRef& dst, std::span<const TensorRef> indices,
                       const TensorRef& src, bool accumulate);
-  // Checks that every value lies in [-size, size); returns the first that does not in `bad`.
-  bool (*indices_in_range)(Ctx&, const TensorRef& index, int64_t size, int64_t* bad);
+  // Checks that every value lies in [low, high); returns the first that does not in `bad`.
+  bool (*indices_in_range)(Ctx&, const TensorRef& index, int64_t low, int64_t high, int64_t* bad);
+  // dst[..., i, ...] = src[..., index[..., i, ...], ...] along `dim`. index is int64, of dst's
+  // sizes, checked; but for `dim` they are at most src's.
+  void (*gather)(Ctx&, const TensorRef& dst, const TensorRef& src, int dim, const TensorRef& index);
+  // dst[..., index[..., i, ...], ...] op= src[..., i, ...]: for each element of dst in the order of
+  // i, whoever does it. src has index's sizes and dst's dtype, and is not in its memory.
+  void (*scatter)(Ctx&, const TensorRef& dst, int dim, const TensorRef& index, const TensorRef& src,
+                  ScatterOp);
   // Number of true elements; then their indices, row-major, as [count, rank] int64 (rows).
   int64_t (*count_nonzero)(Ctx&, const TensorRef& x);
   void (*nonzero)(Ctx&, const TensorRef& dst, const TensorRef& x);

@@ -14,7 +14,7 @@ WIDTH = 100
 
 HEADER = """\
 # Written by tools/core_stub.py; do not edit.
-# ruff: noqa: N801, N802
+# ruff: noqa: N801, N802, N803
 
 import builtins
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +95,12 @@ class Generator:
     def set_state(self, new_state: Tensor) -> None: ...
     @property
     def device(self) -> _device: ...
+
+class qr_result(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+class LinAlgError(RuntimeError): ...
 
 _dtype: TypeAlias = dtype
 _device: TypeAlias = device
@@ -192,9 +198,10 @@ def parameter(text: str) -> tuple[bool, str, str, str]:
 
 
 def definitions(line: str, method: bool, indent: str) -> list[str]:
-    """Make the stubs for one line of a signature; sizes in loose arguments make two."""
+    """Make the stubs for one line of a signature; loose arguments make two."""
     head, _, result = line.partition(" -> ")
     name, _, inside = head.partition("(")
+    name = name.replace(".", "_")
     result = RESULTS.get(result, result) or "Tensor"
     parts = [part.strip() for part in inside.rstrip(")").split(",") if part.strip()]
     if method:
@@ -212,8 +219,9 @@ def definitions(line: str, method: bool, indent: str) -> list[str]:
             for form in forms:
                 form.append(item)
             continue
-        sequence = [*forms[0], f"{argument}: Sequence[builtins.int]"]
-        forms = [[*forms[0], f"*{argument}: builtins.int"], sequence]
+        element = "Tensor" if "Tensor" in annotation else "builtins.int"
+        sequence = [*forms[0], f"{argument}: Sequence[{element}]"]
+        forms = [[*forms[0], f"*{argument}: {element}"], sequence]
     return [laid_out(f"{indent}def {name}(", form, f") -> {result}: ...") for form in forms]
 
 
@@ -264,7 +272,7 @@ def text() -> str:
     methods: dict[str, list[str]] = {}
     for signature, where, _ in _core._signatures():
         lines = signature.split("\n")
-        name = lines[0].partition("(")[0]
+        name = lines[0].partition("(")[0].replace(".", "_")
         if where & FUNCTION:
             functions.setdefault(name, []).extend(lines)
         if where & METHOD:

@@ -75,6 +75,7 @@ class Binding {
 
   Got convert(const Param& param, Slot& s, PyObject* o);
   Got convert_list(bool none_allowed, Slot& s, PyObject* o);
+  Got convert_items(bool none_allowed, Slot& s, PyObject* const* items, Py_ssize_t n);
   Got convert_operand(Slot& s, PyObject* o);
 
   Args& a_;
@@ -93,8 +94,9 @@ Mismatch Binding::bind(const Signature& sig, int overload, PyObject* self, PyObj
   Py_ssize_t loose_count = 0;
   for (Py_ssize_t i = 0; i < nargs; ++i) {
     if (next >= sig.positional) return {Why::TooMany, next, args[i]};
-    if (sig.params[static_cast<size_t>(next)].variadic &&
-        (nargs - i > 1 || PyLong_Check(args[i]))) {
+    const Param& into = sig.params[static_cast<size_t>(next)];
+    if (into.variadic && (nargs - i > 1 || (into.kind == Kind::Tensors ? is_tensor(args[i])
+                                                                       : PyLong_Check(args[i])))) {
       loose = args + i;
       loose_count = nargs - i;
       break;
@@ -121,6 +123,12 @@ Mismatch Binding::bind(const Signature& sig, int overload, PyObject* self, PyObj
     PyObject* o = objects[i];
     if (param.variadic && loose) {
       s.given = true;
+      if (param.kind == Kind::Tensors) {
+        for (Py_ssize_t k = 0; k < loose_count; ++k)
+          if (!is_tensor(loose[k])) return {Why::Type, i, loose[k]};
+        convert_items(false, s, loose, loose_count);
+        continue;
+      }
       s.count = 0;
       for (Py_ssize_t k = 0; k < loose_count; ++k) {
         if (s.count == kMaxRank) {
@@ -218,8 +226,10 @@ Got Binding::convert_operand(Slot& s, PyObject* o) {
 
 Got Binding::convert_list(bool none_allowed, Slot& s, PyObject* o) {
   if (!PyList_Check(o) && !PyTuple_Check(o)) return Got::No;
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
-  PyObject** items = PySequence_Fast_ITEMS(o);
+  return convert_items(none_allowed, s, PySequence_Fast_ITEMS(o), PySequence_Fast_GET_SIZE(o));
+}
+
+Got Binding::convert_items(bool none_allowed, Slot& s, PyObject* const* items, Py_ssize_t n) {
   std::vector<Tensor> list(static_cast<size_t>(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
     if (is_tensor(items[i]))

@@ -10,8 +10,9 @@
 // (pybind11 would answer a wrong argument with C++ types, and takes five times as long to parse.)
 //
 // Types: Tensor, operand (Tensor or number), number, float, int, bool, str, dtype, device, int[]
-// (one int or several), *int[] (the same, or loose arguments), Tensor[], Tensor?[], generator,
-// object. A "?" after a type allows None. Lines of one function are overloads, tried in order.
+// (one int or several), *int[] (the same, or loose arguments), Tensor[], *Tensor[], Tensor?[],
+// generator, object. A "?" after a type allows None. Lines of one function are overloads, tried in
+// order. A dot in the name ("linalg.inv") is an underscore to Python.
 #pragma once
 
 #include <Python.h>
@@ -214,7 +215,7 @@ constexpr Def def(const char* signature, unsigned where, F, const char* doc) {
 
 struct Function {
   const Def* def = nullptr;
-  std::string name, doc, method_doc;
+  std::string name, attribute, doc, method_doc;  // attribute: the name without a dot
   std::vector<Signature> overloads;
 };
 
@@ -248,7 +249,7 @@ void bind_one() {
   r.all.push_back(&f);
   const auto add = [&](std::vector<PyMethodDef>& list, auto* entry_point, const std::string& doc) {
     const auto any = reinterpret_cast<void (*)()>(entry_point);
-    list.push_back({f.name.c_str(), reinterpret_cast<PyCFunction>(any),
+    list.push_back({f.attribute.c_str(), reinterpret_cast<PyCFunction>(any),
                     METH_FASTCALL | METH_KEYWORDS, doc.c_str()});
   };
   if (Defs[I].where & kFunction) add(r.functions, &entry<Defs, I, false>, f.doc);

@@ -17,6 +17,9 @@ void bind_inplace();
 void bind_reduce();
 void bind_order();
 void bind_shape();
+void bind_rearrange();
+void bind_scatter();
+void bind_product(PyObject* module);  // and lamina.linalg, with its LinAlgError
 void bind_convert();
 void bind_interop();
 void bind_nn();

@@ -164,9 +164,9 @@ constexpr Def kDefs[] = {
         },
         "Write zeros."),
     def(
-        "masked_fill_(Tensor self, Tensor mask, number value)", kMethod,
+        "masked_fill_(Tensor self, Tensor mask, operand value)", kMethod,
         [](Args& a) {
-          ops::masked_fill_(a.tensor(0), a.tensor(1), a.number(2));
+          ops::masked_fill_(a.tensor(0), a.tensor(1), a.tensor(2));
           return a.tensor(0);
         },
         "Write `value` where the mask is true."),

@@ -1,4 +1,4 @@
-// Products, layers and losses.
+// Layers and losses.
 
 #include <algorithm>
 #include <iterator>
@@ -10,8 +10,6 @@
 namespace lamina::bindings {
 
 namespace {
-
-constexpr unsigned kBoth = kFunction | kMethod;
 
 ops::Reduction reduction(const char* op, Args& a, int i) {
   const std::string_view name = a.text(i);
@@ -33,17 +31,6 @@ Activation activation(const char* op, Args& a, int i) {
 }
 
 constexpr Def kDefs[] = {
-    def(
-        "matmul(Tensor input, Tensor other)", kBoth | kProduct,
-        [](Args& a) { return ops::matmul(a.tensor(0), a.tensor(1)); },
-        "The matrix product; batched over leading dimensions, which broadcast."),
-    def(
-        "mm(Tensor input, Tensor mat2)", kBoth | kProduct,
-        [](Args& a) { return ops::mm(a.tensor(0), a.tensor(1)); }, "The product of two matrices."),
-    def(
-        "bmm(Tensor input, Tensor mat2)", kBoth | kProduct,
-        [](Args& a) { return ops::bmm(a.tensor(0), a.tensor(1)); },
-        "The products of two batches of matrices."),
     def(
         "linear(Tensor input, Tensor weight, Tensor? bias=None)", kFunction | kProduct,
         [](Args& a) { return ops::linear(a.tensor(0), a.tensor(1), a.tensor(2)); },

@@ -195,8 +195,8 @@ constexpr Def kDefs[] = {
         },
         "Each element, moved into [min, max]."),
     def(
-        "masked_fill(Tensor input, Tensor mask, number value)", kBoth,
-        [](Args& a) { return ops::masked_fill(a.tensor(0), a.tensor(1), a.number(2)); },
+        "masked_fill(Tensor input, Tensor mask, operand value)", kBoth,
+        [](Args& a) { return ops::masked_fill(a.tensor(0), a.tensor(1), a.tensor(2)); },
         "`value` where the mask is true, `input` elsewhere."),
 #define PREDICATE(name, doc) \
   def(#name "(Tensor input)", kBoth, [](Args& a) { return ops::name(a.tensor(0)); }, doc)

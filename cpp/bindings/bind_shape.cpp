@@ -108,7 +108,7 @@ constexpr Def kDefs[] = {
         "A view that repeats dimensions of size 1."),
     def(
         "repeat(Tensor self, *int[] repeats)", kMethod,
-        [](Args& a) { return repeat(a.tensor(0), a.ints(1)); },
+        [](Args& a) { return ops::repeat(a.tensor(0), a.ints(1)); },
         "Copies of the tensor, side by side along each dimension."),
     def(
         "squeeze(Tensor input, int[]? dim=None)", kBoth,
@@ -164,12 +164,16 @@ constexpr Def kDefs[] = {
         "chunk(Tensor input, int chunks, int dim=0) -> tuple[Tensor, ...]", kBoth,
         [](Args& a) { return ops::chunk(a.tensor(0), a.integer(1), a.integer(2)); },
         "Views of at most `chunks` successive parts along `dim`."),
-#define JOIN(name, op, doc)                            \
-  def(                                                 \
-      name "(Tensor[] tensors, int dim=0)", kFunction, \
-      [](Args& a) { return ops::op(a.tensors(0), a.integer(1)); }, doc)
+#define JOIN(name, op, doc)                                                            \
+  def(                                                                                 \
+      name "(Tensor[] tensors, int dim=0, *, Tensor? out=None)", kFunction,            \
+      [](Args& a) {                                                                    \
+        return ops::write_out(name, a.tensor(2), ops::op(a.tensors(0), a.integer(1))); \
+      },                                                                               \
+      doc)
     JOIN("cat", cat, "The tensors one after the other along `dim`."),
     JOIN("concat", cat, "The tensors one after the other along `dim`."),
+    JOIN("concatenate", cat, "The tensors one after the other along `dim`."),
     JOIN("stack", stack, "The tensors one after the other along a new dimension."),
 #undef JOIN
     def(
@@ -179,8 +183,11 @@ constexpr Def kDefs[] = {
         "clone(Tensor input)", kBoth, [](Args& a) { return ops::clone(a.tensor(0)); },
         "A copy, with gradient."),
     def(
-        "index_select(Tensor input, int dim, Tensor index)", kBoth,
-        [](Args& a) { return ops::index_select(a.tensor(0), a.integer(1), a.tensor(2)); },
+        "index_select(Tensor input, int dim, Tensor index, *, Tensor? out=None)", kBoth,
+        [](Args& a) {
+          return ops::write_out("index_select", a.tensor(3),
+                                ops::index_select(a.tensor(0), a.integer(1), a.tensor(2)));
+        },
         "The positions `index` along `dim`."),
     def(
         "masked_select(Tensor input, Tensor mask)", kBoth,

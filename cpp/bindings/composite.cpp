@@ -55,32 +55,6 @@ Tensor gelu(const Tensor& x, const char* approximate) {
   return ops::gelu_tanh(x);
 }
 
-Tensor repeat(const Tensor& x, std::span<const int64_t> times) {
-  const int rank = static_cast<int>(times.size());
-  check<ValueError>(rank >= x.rank(), "repeat: needs one count for each of the ", x.rank(),
-                    " dimensions, got ", rank);
-  // [s] becomes [1, s], is expanded to [n, s] and then read as [n * s].
-  Dims split, expanded, joined;
-  Tensor out = x;
-  for (int i = 0; i < rank; ++i) {
-    const int own = i - (rank - x.rank());
-    const int64_t size = own < 0 ? 1 : x.size(own);
-    const int64_t n = times[static_cast<size_t>(i)];
-    check<ValueError>(n >= 0, "repeat: a count must not be negative, got ", n);
-    int64_t product = 0;
-    check<MemoryError>(!__builtin_mul_overflow(n, size, &product), "repeat: counts ", times,
-                       " of a tensor ", x, " are more than memory can hold");
-    joined.push_back(product);
-    if (n != 1) {
-      split.push_back(1);
-      expanded.push_back(n);
-    }
-    split.push_back(size);
-    expanded.push_back(size);
-  }
-  return ops::reshape(ops::expand(ops::reshape(x, split), expanded), joined);
-}
-
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   const int d = wrap_dim("narrow", dim, x.rank());
   check<IndexError>(x.rank() > 0, "narrow: a 0-d tensor has no dimension to narrow");

@@ -37,6 +37,9 @@ PYBIND11_MODULE(_core, m) {
   bind_reduce();
   bind_order();
   bind_shape();
+  bind_rearrange();
+  bind_scatter();
+  bind_product(m.ptr());
   bind_convert();
   bind_interop();
   bind_nn();

@@ -205,6 +205,13 @@ int add_tensor_type(PyObject* module, std::vector<PyMethodDef>& methods) {
   return failed ? -1 : PyModule_AddObjectRef(module, "Tensor", type);
 }
 
+PyObject* linalg_error() {
+  static PyObject* const type = PyErr_NewExceptionWithDoc(
+      "lamina.linalg.LinAlgError", "A matrix does not have what was asked for, such as an inverse.",
+      PyExc_RuntimeError, nullptr);
+  return type;
+}
+
 PyObject* raise_current() {
   const auto set = [](PyObject* type, const std::exception& e) { PyErr_SetString(type, e.what()); };
   try {
@@ -221,6 +228,8 @@ PyObject* raise_current() {
     set(PyExc_MemoryError, e);
   } catch (const NotImplementedError& e) {
     set(PyExc_NotImplementedError, e);
+  } catch (const LinAlgError& e) {
+    set(linalg_error(), e);
   } catch (const std::bad_alloc& e) {
     set(PyExc_MemoryError, e);
   } catch (const std::exception& e) {

@@ -44,6 +44,7 @@ Py_ssize_t tensor_length(PyObject* self);
 
 // Sets the Python error that belongs to the C++ exception being handled; returns null.
 [[gnu::cold]] PyObject* raise_current();
+PyObject* linalg_error();  // the exception type; borrowed
 
 template <class F>
 PyObject* guarded(F&& f) {

@@ -1,5 +1,6 @@
 // Reading and printing the one-line signatures of args.h.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -122,6 +123,8 @@ void prepare(Function& f, const Def& d) {
   f.def = &d;
   Text rest = d.signature;
   f.name = rest.substr(0, rest.find('('));
+  f.attribute = f.name;
+  std::replace(f.attribute.begin(), f.attribute.end(), '.', '_');
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     f.overloads.push_back(parse(rest.substr(0, end)));
@@ -134,11 +137,11 @@ void prepare(Function& f, const Def& d) {
     std::string& doc = method ? f.method_doc : f.doc;
     if (f.overloads.size() == 1) {
       // The form from which inspect.signature reads.
-      doc = f.overloads[0].text(method, f.name.c_str());
+      doc = f.overloads[0].text(method, f.attribute.c_str());
       if (method) doc.insert(doc.find('(') + 1, doc.ends_with("()") ? "$self" : "$self, ");
       doc += "\n--\n\n";
     } else {
-      for (const Signature& sig : f.overloads) doc += sig.text(method, f.name.c_str()) + '\n';
+      for (const Signature& sig : f.overloads) doc += sig.text(method, f.attribute.c_str()) + '\n';
       doc += '\n';
     }
     doc += d.doc;

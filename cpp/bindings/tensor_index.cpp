@@ -185,7 +185,7 @@ bool assign(const Tensor& self, PyObject* index, PyObject* value) {
       ops::copy_(at.view, without_leading_ones(source, at.view.rank()));
   } else if (is_number && at.indices.size() == 1 && at.indices[0].dtype() == DType::Bool &&
              at.indices[0].sizes() == at.view.sizes()) {
-    ops::masked_fill_(at.view, at.indices[0], number);
+    ops::masked_fill_(at.view, at.indices[0], ops::scalar(number, self.device()));
   } else {
     if (is_number) source = ops::scalar(number, self.device());
     ops::index_put_(at.view, at.indices, without_leading_ones(source, at.view.rank()));

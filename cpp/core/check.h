@@ -42,6 +42,7 @@ LAMINA_ERROR_CLASS(TypeError)
 LAMINA_ERROR_CLASS(IndexError)
 LAMINA_ERROR_CLASS(RuntimeError)
 LAMINA_ERROR_CLASS(MemoryError)
+LAMINA_ERROR_CLASS(LinAlgError)  // a RuntimeError to Python: a matrix has no such factors
 LAMINA_ERROR_CLASS(NotImplementedError)
 #undef LAMINA_ERROR_CLASS
 

@@ -61,8 +61,17 @@ void index_read(Ctx&, const TensorRef& dst, const TensorRef& src,
                 std::span<const TensorRef> indices);
 void index_write(Ctx&, const TensorRef& dst, std::span<const TensorRef> indices,
                  const TensorRef& src, bool accumulate);
-bool indices_in_range(Ctx&, const TensorRef& index, int64_t size, int64_t* bad);
+bool indices_in_range(Ctx&, const TensorRef& index, int64_t low, int64_t high, int64_t* bad);
 int64_t count_nonzero(Ctx&, const TensorRef& x);
 void nonzero(Ctx&, const TensorRef& dst, const TensorRef& x);
+
+// gather.cpp
+void gather(Ctx&, const TensorRef& dst, const TensorRef& src, int dim, const TensorRef& index);
+void scatter(Ctx&, const TensorRef& dst, int dim, const TensorRef& index, const TensorRef& src,
+             ScatterOp);
+
+// linalg.cpp
+int64_t solve(Ctx&, const TensorRef& a, const TensorRef& b);
+void qr(Ctx&, const TensorRef& q, const TensorRef& r);
 
 }  // namespace lamina::cpu

@@ -263,21 +263,21 @@ void index_write(Ctx& ctx, const TensorRef& dst, std::span<const TensorRef> indi
                });
 }
 
-bool indices_in_range(Ctx& ctx, const TensorRef& index, int64_t size, int64_t* bad) {
+bool indices_in_range(Ctx& ctx, const TensorRef& index, int64_t low, int64_t high, int64_t* bad) {
   if (!index.contiguous()) {
     const Tensor rows = empty(Dims(index.sizes), index.dtype);
     copy(ctx, rows, index);
-    return indices_in_range(ctx, rows, size, bad);
+    return indices_in_range(ctx, rows, low, high, bad);
   }
   const auto* values = index.as<const int64_t>();
   const int64_t count = index.numel();
   std::atomic<int64_t> first{count};
   parallel_for(count, 64 * 1024, [&](int64_t begin, int64_t end) {
     int64_t wrong = 0;
-    for (int64_t i = begin; i < end; ++i) wrong += values[i] < -size || values[i] >= size;
+    for (int64_t i = begin; i < end; ++i) wrong += values[i] < low || values[i] >= high;
     if (wrong == 0) return;
     int64_t at = begin;
-    while (values[at] >= -size && values[at] < size) ++at;
+    while (values[at] >= low && values[at] < high) ++at;
     int64_t known = first.load();
     while (at < known && !first.compare_exchange_weak(known, at)) {
     }

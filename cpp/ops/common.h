@@ -58,6 +58,33 @@ inline bool holds(const char* op, const Tensor& condition) {
 // there.
 Tensor put_along(const Dims& sizes, int dim, const Tensor& index, const Tensor& g);
 
+inline void raw_copy(const Tensor& self, const Tensor& src) {
+  call<&DeviceApi::copy>(self.device(), "copy_", self, src);
+}
+
+// Writing in place: runs `direct()` when nothing is recorded, else `functional()`, and takes over
+// its history.
+template <class Direct, class Functional>
+void write(const char* op, const Tensor& self, bool records, Direct&& direct,
+           Functional&& functional) {
+  check_writable(op, self, records);
+  if (!records) {
+    direct();
+    wrote(op, self);
+    return;
+  }
+  // The functional form may save `self`, which is about to change: let it see a copy with the same
+  // history.
+  const Tensor before = clone(self);
+  const Tensor result = functional(before);
+  raw_copy(self, result);
+  wrote(op, self, result);
+}
+
+// Integers that name positions along a dimension of size `n`, as int64 and checked; those below
+// zero count from its end, where they may.
+Tensor checked_positions(const char* op, const Tensor& index, int dim, int64_t n, bool from_end);
+
 // Sizes given by a caller, with -1 worked out and the number of elements checked.
 Dims resolve_sizes(const char* op, const Tensor& x, IntList sizes);
 // x with other sizes, as a view; undefined where that needs a copy.

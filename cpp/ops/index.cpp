@@ -67,7 +67,8 @@ IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given) {
     }
     const Tensor& index = entries[static_cast<size_t>(i)];
     int64_t bad = 0;
-    if (!call<&DeviceApi::indices_in_range>(index.device(), "index", index, x.size(i), &bad))
+    if (!call<&DeviceApi::indices_in_range>(index.device(), "index", index, -x.size(i), x.size(i),
+                                            &bad))
       raise<IndexError>("index ", bad, " is out of range for dimension ", i, " of size ", x.size(i),
                         line("tensor", x));
     if (first < 0) first = i;
@@ -173,11 +174,13 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index_) {
   const int d = wrap_dim("index_select", dim, x.rank());
   check<IndexError>(index_.rank() <= 1, "index_select: the index must have one dimension",
                     line("index", index_));
-  check<TypeError>(is_integral(index_.dtype()), "index_select: the index must be integers, got ",
-                   index_.dtype());
   std::vector<Tensor> indices(static_cast<size_t>(d) + 1);
-  indices.back() = index_.rank() == 1 ? index_ : view(index_, Dims{1});
-  return index(x, indices);
+  indices.back() = checked_positions("index_select", reshape(index_, Dims{index_.numel()}), d,
+                                     x.rank() == 0 ? 1 : x.size(d), false);
+  if (x.rank() != 0) return index(x, indices);
+  check<ValueError>(index_.numel() == 1, "index_select: of a 0-d tensor, one position can be taken",
+                    line("index", index_));
+  return reshape(index(view(x, Dims{1}), indices), Dims{});
 }
 
 Tensor gather_rows(const Tensor& x, const Tensor& index_) {
@@ -197,10 +200,12 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
   return index(expand(x, sizes), std::span(&where_, 1));
 }
 
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
   check<TypeError>(mask.dtype() == DType::Bool, "masked_fill: the mask must be bool, got ",
                    mask.dtype());
-  return to(where(mask, scalar(value), x), x.dtype());
+  check<ValueError>(value.rank() == 0, "masked_fill: the value must be a number or a 0-d tensor",
+                    line("value", value));
+  return to(where(mask, value, x), x.dtype());
 }
 
 Tensor nonzero(const Tensor& x) {

@@ -14,28 +14,6 @@ void check_result_dtype(const char* op, DType result, const Tensor& self) {
                    " and can't be written into a tensor of ", self.dtype());
 }
 
-void raw_copy(const Tensor& self, const Tensor& src) {
-  call<&DeviceApi::copy>(self.device(), "copy_", self, src);
-}
-
-// Runs `direct()` when nothing is recorded, else `functional()` and takes over its history.
-template <class Direct, class Functional>
-void write(const char* op, const Tensor& self, bool records, Direct&& direct,
-           Functional&& functional) {
-  check_writable(op, self, records);
-  if (!records) {
-    direct();
-    wrote(op, self);
-    return;
-  }
-  // The functional form may save `self`, which is about to change: let it see a copy with the same
-  // history.
-  const Tensor before = clone(self);
-  const Tensor result = functional(before);
-  raw_copy(self, result);
-  wrote(op, self, result);
-}
-
 // What an in-place row shares: computed straight into `self` where the result has its dtype,
 // otherwise in the wider dtype and narrowed.
 template <class Direct, class Functional>
@@ -129,9 +107,9 @@ void fill_(const Tensor& self, Scalar value) {
   wrote("fill_", self, overwritten("fill_", self));
 }
 
-void masked_fill_(const Tensor& self, const Tensor& mask, Scalar value) {
+void masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value) {
   write(
-      "masked_fill_", self, recording(self),
+      "masked_fill_", self, recording(self, value),
       [&] { raw_copy(self, masked_fill(self, mask, value)); },
       [&](const Tensor& x) { return masked_fill(x, mask, value); });
 }

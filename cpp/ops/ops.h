@@ -105,7 +105,7 @@ void ternary_(TernaryOp op, const Tensor& self, const Tensor& y, const Tensor& z
               Params params = {});
 void copy_(const Tensor& self, const Tensor& src);  // broadcasts and casts
 void fill_(const Tensor& self, Scalar value);
-void masked_fill_(const Tensor& self, const Tensor& mask, Scalar value);
+void masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value);
 void unary_out(UnaryOp op, const Tensor& out, const Tensor& x, Params params = {});
 void binary_out(BinaryOp op, const Tensor& out, const Tensor& x, const Tensor& y);
 void ternary_out(TernaryOp op, const Tensor& out, const Tensor& x, const Tensor& y, const Tensor& z,
@@ -204,6 +204,50 @@ Tensor clone(const Tensor& x);
 Tensor cat(std::span<const Tensor> tensors, int64_t dim = 0);
 Tensor stack(std::span<const Tensor> tensors, int64_t dim = 0);
 
+// -- rearranging (rearrange.cpp) -----------------------------------------------------------------
+// Views first.
+Tensor unflatten(const Tensor& x, int64_t dim, IntList sizes);  // one dimension made several
+Tensor movedim(const Tensor& x, IntList from, IntList to);
+Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step);  // windows, as a last dim
+std::vector<Tensor> broadcast_tensors(std::span<const Tensor> tensors);
+std::vector<Tensor> meshgrid(std::span<const Tensor> tensors, bool swapped = false);
+Tensor repeat(const Tensor& x, IntList times);
+Tensor tile(const Tensor& x, IntList times);  // leading dimensions left out count once
+Tensor repeat_interleave(const Tensor& x, int64_t times, std::optional<int64_t> dim = {});
+Tensor repeat_interleave(const Tensor& x, const Tensor& times, std::optional<int64_t> dim = {});
+Tensor repeat_interleave(const Tensor& times);  // 0, 1, 2, ... each so many times
+Tensor hstack(std::span<const Tensor> tensors);
+Tensor vstack(std::span<const Tensor> tensors);
+Tensor dstack(std::span<const Tensor> tensors);
+Tensor column_stack(std::span<const Tensor> tensors);
+Tensor flip(const Tensor& x, IntList dims);
+Tensor roll(const Tensor& x, IntList shifts, IntList dims = {});  // no dims: as if flattened
+Tensor diag(const Tensor& x, int64_t offset = 0);                 // a copy: vector <-> matrix
+Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim0, int64_t dim1);
+Tensor tril(const Tensor& x, int64_t diagonal = 0);
+Tensor triu(const Tensor& x, int64_t diagonal = 0);
+void tril_(const Tensor& self, int64_t diagonal = 0);
+void triu_(const Tensor& self, int64_t diagonal = 0);
+
+// -- along one dimension (scatter.cpp) -----------------------------------------------------------
+Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
+Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_t> dim = {});
+Tensor take(const Tensor& x, const Tensor& index);  // of the flattened input
+// src: a tensor, or a number as a 0-d one. Several writes to one element: the last one stays.
+Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src,
+               ScatterOp op = ScatterOp::Write);
+void scatter_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src,
+              ScatterOp op = ScatterOp::Write);
+// Whole slices: index is 1-d, source has as many.
+Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
+                 Scalar alpha = 1);
+Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source);
+Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value);
+void index_add_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                Scalar alpha = 1);
+void index_copy_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source);
+void index_fill_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& value);
+
 // -- indexing (index.cpp) ------------------------------------------------------------------------
 // Integer or bool tensors for the leading dimensions; an undefined entry keeps its dimension whole.
 Tensor index(const Tensor& x, std::span<const Tensor> indices);
@@ -212,7 +256,7 @@ void index_put_(const Tensor& self, std::span<const Tensor> indices, const Tenso
 Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);
 Tensor gather_rows(const Tensor& x, const Tensor& index);  // x[index], one batch of a data set
 Tensor masked_select(const Tensor& x, const Tensor& mask);
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value);  // 0-d value
 Tensor nonzero(const Tensor& x);  // [count, rank] int64
 
 // -- products (matmul.cpp) -----------------------------------------------------------------------
@@ -223,6 +267,40 @@ Tensor bmm(const Tensor& a, const Tensor& b);
 // -- the fully connected layer (linear.cpp): act(x W^T + b)
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Activation act = Activation::None);
+
+// -- more products (product.cpp, einsum.cpp) -----------------------------------------------------
+Tensor mv(const Tensor& a, const Tensor& x);
+Tensor dot(const Tensor& x, const Tensor& y);
+Tensor inner(const Tensor& x, const Tensor& y);  // over the last dimension of both
+Tensor outer(const Tensor& x, const Tensor& y);
+Tensor kron(const Tensor& x, const Tensor& y);
+// beta input + alpha (product of a and b), input broadcast; with beta 0 input is never read.
+struct Sum {
+  Scalar beta = 1, alpha = 1;
+};
+Tensor addmm(const Tensor& input, const Tensor& a, const Tensor& b, Sum s = {});
+Tensor addmv(const Tensor& input, const Tensor& a, const Tensor& x, Sum s = {});
+Tensor addr(const Tensor& input, const Tensor& x, const Tensor& y, Sum s = {});
+Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Sum s = {});
+Tensor addbmm(const Tensor& input, const Tensor& a, const Tensor& b, Sum s = {});  // over the batch
+using AddProduct = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, Sum);
+void add_product_(const char* op, AddProduct f, const Tensor& self, const Tensor& a,
+                  const Tensor& b, Sum s);
+Tensor tensordot(const Tensor& a, const Tensor& b, int64_t dims);
+Tensor tensordot(const Tensor& a, const Tensor& b, IntList dims_a, IntList dims_b);
+Tensor einsum(const char* equation, std::span<const Tensor> operands);
+
+// -- linear algebra (linalg.cpp) -----------------------------------------------------------------
+// No dims: of everything. Where a norm is zero, so is its gradient.
+Tensor vector_norm(const Tensor& x, double order, IntList dims = {}, bool keepdim = false,
+                   std::optional<DType> dtype = {});
+Tensor matrix_norm(const Tensor& x, double order, IntList dims, bool keepdim = false,
+                   std::optional<DType> dtype = {});  // order 1, -1, inf, -inf
+Tensor cdist(const Tensor& x, const Tensor& y, double p = 2);
+Tensor solve(const Tensor& a, const Tensor& b, bool left = true);
+Tensor inv(const Tensor& a);
+enum class QrMode : uint8_t { Reduced, Complete, R };
+std::pair<Tensor, Tensor> qr(const Tensor& a, QrMode mode = QrMode::Reduced);
 
 // -- layers and losses (softmax.cpp, loss.cpp, norm.cpp)
 // -------------------------------------------

@@ -64,8 +64,10 @@ Tensor as_strided(const Tensor& x, const Dims& sizes, const Dims& strides, int64
     check<ValueError>(s >= 0, "as_strided: strides must not be negative, got ", strides);
   const bool nothing = checked_numel(sizes) == 0;
   const auto there = static_cast<int64_t>(x.storage().bytes()) / item_size(x.dtype());
+  // A view without elements may lie anywhere, as a part of an empty tensor may.
   check<ValueError>(
-      offset >= 0 && offset <= there && strided_extent(sizes, strides) <= there - offset,
+      offset >= 0 &&
+          (nothing || (offset <= there && strided_extent(sizes, strides) <= there - offset)),
       "as_strided: reaches outside of the memory, which has ", x.storage().bytes(), " bytes",
       line("sizes", sizes), line("stride", strides), line("offset", offset));
   // Steps that are never taken may be of any length; sums and multiples of them must not overflow.

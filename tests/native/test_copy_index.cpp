@@ -286,23 +286,23 @@ BOOST_AUTO_TEST_CASE(empty_indices) {
   api().index_write(ctx, src, indices, nothing, true);
   BOOST_CHECK(values<float>(src) == before);
   int64_t bad = 0;
-  BOOST_TEST(api().indices_in_range(ctx, none, 0, &bad));
+  BOOST_TEST(api().indices_in_range(ctx, none, 0, 0, &bad));
 }
 
 BOOST_AUTO_TEST_CASE(indices_out_of_range_are_found) {
   Ctx ctx = cpu_ctx();
   int64_t bad = 0;
-  BOOST_TEST(api().indices_in_range(ctx, int64s({4}, {0, 4, -5, 3}), 5, &bad));
-  BOOST_TEST(!api().indices_in_range(ctx, int64s({4}, {0, 5, -6, 3}), 5, &bad));
+  BOOST_TEST(api().indices_in_range(ctx, int64s({4}, {0, 4, -5, 3}), -5, 5, &bad));
+  BOOST_TEST(!api().indices_in_range(ctx, int64s({4}, {0, 5, -6, 3}), -5, 5, &bad));
   BOOST_TEST(bad == 5);
   BOOST_TEST(
-      !api().indices_in_range(ctx, int64s({2, 2}, {0, -6, 5, 3}, Layout::Transposed), 5, &bad));
+      !api().indices_in_range(ctx, int64s({2, 2}, {0, -6, 5, 3}, Layout::Transposed), -5, 5, &bad));
   BOOST_TEST(bad == -6);
   std::vector<int64_t> many(300000, 1);
   many[250000] = 77;
   many[100000] = -9;
   const UseThreads with(3);
-  BOOST_TEST(!api().indices_in_range(ctx, int64s({300000}, many), 5, &bad));
+  BOOST_TEST(!api().indices_in_range(ctx, int64s({300000}, many), -5, 5, &bad));
   BOOST_TEST(bad == -9);
 }
 

@@ -7,13 +7,17 @@ one, or in `ELSEWHERE` with the place that tests it.
 from __future__ import annotations
 
 import op_table_creation
+import op_table_linalg
 import op_table_losses
 import op_table_math
 import op_table_nn
 import op_table_order
 import op_table_pointwise
+import op_table_product
+import op_table_rearrange
 import op_table_reduce
 import op_table_scan
+import op_table_scatter
 import op_table_shape
 from op_table_row import Row
 
@@ -24,6 +28,10 @@ ROWS: list[Row] = [
     *op_table_order.ROWS,
     *op_table_scan.ROWS,
     *op_table_shape.ROWS,
+    *op_table_rearrange.ROWS,
+    *op_table_scatter.ROWS,
+    *op_table_product.ROWS,
+    *op_table_linalg.ROWS,
     *op_table_nn.ROWS,
     *op_table_losses.ROWS,
     *op_table_creation.ROWS,

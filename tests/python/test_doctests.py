@@ -17,6 +17,7 @@ HOMES = {
     "lamina",
     "lamina.autograd",
     "lamina.datasets",
+    "lamina.linalg",
     "lamina.nn",
     "lamina.nn.functional",
     "lamina.nn.init",

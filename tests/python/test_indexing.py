@@ -228,3 +228,80 @@ def test_bad_indices(index, error, text):
 def test_parts_cannot_be_deleted():
     with pytest.raises(TypeError, match="cannot be deleted"):
         del lamina.ones(2)[0]
+
+
+HUGE = 2**62
+
+
+@pytest.mark.parametrize(
+    ("call", "sizes"),
+    [
+        (lambda x: x[::HUGE, 1::HUGE], (1, 1, 4)),
+        (lambda x: x.unfold(2, 2, HUGE), (2, 3, 1, 2)),
+        (lambda x: x.diagonal(HUGE), (4, 0)),
+        (lambda x: x.diagonal(-(2**63)), (4, 0)),
+        (lambda x: x.tril(-(2**63)), (2, 3, 4)),
+        (lambda x: x.roll(-(2**63), 0), (2, 3, 4)),
+        (lambda x: x[:0].tile(HUGE, 1, 1), (0, 3, 4)),
+    ],
+)
+def test_steps_and_offsets_of_any_size(call, sizes):
+    assert call(lamina.from_numpy(X)).shape == sizes
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda x: x.narrow(0, 1, 2**63 - 1), IndexError, "narrow: start 1 and length"),
+        (lambda x: x.repeat(HUGE, 1, 1), MemoryError, "^repeat: .* copies of 2 elements are more"),
+        (lambda x: x.tile(HUGE), MemoryError, "^tile: .* copies of 4 elements are more"),
+        (lambda x: x[:, :0].tile(HUGE, 1, 1), MemoryError, "^tile: "),
+        (lambda x: x.repeat_interleave(HUGE), MemoryError, "^repeat_interleave: .* copies of 24"),
+        (lambda x: x.tile(2**30, 2**30, 2**30), MemoryError, "more elements than memory can hold"),
+    ],
+)
+def test_what_no_memory_could_hold(call, error, text):
+    with pytest.raises(error, match=text):
+        call(lamina.from_numpy(X))
+
+
+def test_parts_of_an_empty_tensor_can_be_written_and_have_gradients():
+    x = lamina.zeros(2, 0, requires_grad=True)
+    y = x * 1
+    y[1] = 3.0
+    y[:, :0] += 1.0
+    y.sum().backward()
+    assert x.grad.shape == (2, 0)
+
+
+def test_a_bool_mask_writes_in_order_and_integers_keep_the_last():
+    x = lamina.zeros(2, 3)
+    x[lamina.tensor([[True, False, True], [False, True, False]])] = lamina.tensor([1.0, 2.0, 3.0])
+    assert x.tolist() == [[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]
+    x[[0, 0], [1, 1]] = lamina.tensor([5.0, 6.0])
+    assert x[0, 1].item() == 6.0
+    x[0, [1, 2]] += 1.0
+    assert x[0].tolist() == [1.0, 7.0, 3.0]
+
+
+def test_scattering_to_one_place_keeps_the_last():
+    index = lamina.tensor([[1, 1, 0]])
+    got = lamina.zeros(1, 3).scatter_(1, index, lamina.tensor([[5.0, 6.0, 7.0]]))
+    assert got.tolist() == [[7.0, 6.0, 0.0]]
+
+
+def test_scatter_takes_its_source_from_its_own_memory():
+    x = lamina.tensor([1.0, 2.0, 3.0])
+    x.scatter_(0, lamina.tensor([1, 2, 0]), x)
+    assert x.tolist() == [3.0, 1.0, 2.0]
+    x.scatter_add_(0, lamina.tensor([1, 2, 0]), x)
+    assert x.tolist() == [5.0, 4.0, 3.0]
+
+
+def test_indices_of_scatter_are_watched_by_the_gradient():
+    x = lamina.ones(2, 3, requires_grad=True)
+    index = lamina.tensor([[0, 1]])
+    y = x.gather(1, index)
+    index += 1
+    with pytest.raises(RuntimeError, match=r"gather.*modified|written|in place"):
+        y.sum().backward()
