@@ -303,7 +303,7 @@ def rows():
             if name in LEFT_OUT:
                 continue
             if where & 1:
-                yield line, getattr(_core, name), False
+                yield line, getattr(_core, name.replace(".", "_")), False
             if where & 2:
                 yield f"Tensor.{line}", getattr(lamina.Tensor, name), True
     for line, function in OTHERS:

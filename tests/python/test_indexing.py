@@ -242,7 +242,6 @@ HUGE = 2**62
         (lambda x: x.diagonal(-(2**63)), (4, 0)),
         (lambda x: x.tril(-(2**63)), (2, 3, 4)),
         (lambda x: x.roll(-(2**63), 0), (2, 3, 4)),
-        (lambda x: x[:0].tile(HUGE, 1, 1), (0, 3, 4)),
     ],
 )
 def test_steps_and_offsets_of_any_size(call, sizes):
