@@ -228,6 +228,7 @@ def definitions(line: str, method: bool, indent: str) -> list[str]:
 def laid_out(head: str, items: list[str], tail: str) -> str:
     """Break a definition that is too long into lines, as the formatter does."""
     indent = " " * (len(head) - len(head.lstrip()))
+    items = [item.replace("hook: Any", "hook: Callable[[Tensor], Tensor | None]") for item in items]
     whole = head + ", ".join(items) + tail
     if len(whole) <= WIDTH:
         return whole
@@ -282,8 +283,7 @@ def text() -> str:
     out.append("")
     for name in sorted(functions):
         out += block(functions[name], False)
-    whole = "\n".join(out) + "\n"
-    return whole.replace("hook: Any", "hook: Callable[[Tensor], Tensor | None]")
+    return "\n".join(out) + "\n"
 
 
 def main() -> int:
