@@ -7,8 +7,8 @@ namespace lamina {
 
 void Error::name_op(std::string_view op) {
   size_t end = 0;
-  while (end < text_.size() &&
-         (std::isalnum(static_cast<unsigned char>(text_[end])) || text_[end] == '_'))
+  while (end < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[end])) ||
+                                text_[end] == '_' || text_[end] == '.'))
     ++end;
   const bool named = end > 0 && text_.compare(end, 2, ": ") == 0;
   text_ = std::string(op) + (named ? text_.substr(end) : ": " + text_);

@@ -81,9 +81,10 @@ void write(const char* op, const Tensor& self, bool records, Direct&& direct,
   wrote(op, self, result);
 }
 
-// Integers that name positions along a dimension of size `n`, as int64 and checked; those below
-// zero count from its end, where they may.
-Tensor checked_positions(const char* op, const Tensor& index, int dim, int64_t n, bool from_end);
+// Integers that name positions along dimension `dim` of x, as int64 and checked; those below zero
+// count from its end, where they may.
+Tensor checked_positions(const char* op, const Tensor& index, const Tensor& x, int dim,
+                         bool from_end);
 
 // Sizes given by a caller, with -1 worked out and the number of elements checked.
 Dims resolve_sizes(const char* op, const Tensor& x, IntList sizes);

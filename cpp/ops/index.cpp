@@ -175,8 +175,8 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index_) {
   check<IndexError>(index_.rank() <= 1, "index_select: the index must have one dimension",
                     line("index", index_));
   std::vector<Tensor> indices(static_cast<size_t>(d) + 1);
-  indices.back() = checked_positions("index_select", reshape(index_, Dims{index_.numel()}), d,
-                                     x.rank() == 0 ? 1 : x.size(d), false);
+  indices.back() = checked_positions("index_select", reshape(index_, Dims{index_.numel()}),
+                                     x.rank() == 0 ? view(detach(x), Dims{1}) : x, d, false);
   if (x.rank() != 0) return index(x, indices);
   check<ValueError>(index_.numel() == 1, "index_select: of a 0-d tensor, one position can be taken",
                     line("index", index_));

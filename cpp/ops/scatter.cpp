@@ -4,14 +4,16 @@
 
 namespace lamina::ops {
 
-Tensor checked_positions(const char* op, const Tensor& index, int dim, int64_t n, bool from_end) {
+Tensor checked_positions(const char* op, const Tensor& index, const Tensor& x, int dim,
+                         bool from_end) {
   check<TypeError>(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, op,
                    ": the index must be int64 or int32, got ", index.dtype());
   const Tensor out = to(detach(index), DType::Int64);
+  const int64_t n = x.size(dim);
   int64_t bad = 0;
   if (!call<&DeviceApi::indices_in_range>(out.device(), op, out, from_end ? -n : 0, n, &bad))
     raise<IndexError>(op, ": index ", bad, " is out of range for dimension ", dim, " of size ", n,
-                      line("index", index));
+                      line("input", x));
   return out;
 }
 
@@ -34,7 +36,7 @@ Tensor gathered(const char* op, const Tensor& x, int64_t dim, const Tensor& inde
   }
   check_same_device(op, x, index);
   Tensor y = empty(index.sizes(), x.dtype(), x.device());
-  const Tensor positions = checked_positions(op, at_, d, source.size(d), from_end);
+  const Tensor positions = checked_positions(op, at_, source, d, from_end);
   if (index.numel() != 0)
     call<&DeviceApi::gather>(x.device(), op,
                              alias(y, at_.sizes(), contiguous_strides(at_.sizes()), 0), source, d,
@@ -72,7 +74,7 @@ Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_
   Tensor at_ = contiguous(expand(detach(index), wide_index));
   if (is_integral(at_.dtype()) && x.rank() != 0) {
     // Counted from the end, as the gradient's scatter does not.
-    at_ = checked_positions("take_along_dim", at_, d, x.size(d), true);
+    at_ = checked_positions("take_along_dim", at_, x, d, true);
     at_ = where(lt(at_, scalar(0)), add(at_, scalar(x.size(d))), at_);
   }
   return gathered("take_along_dim", expand(x, wide_x), d, at_, false);
@@ -80,7 +82,7 @@ Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_
 
 Tensor take(const Tensor& x, const Tensor& index_) {
   const Tensor flat = reshape(x, Dims{x.numel()});
-  const Tensor at_ = checked_positions("take", index_, 0, x.numel(), true);
+  const Tensor at_ = checked_positions("take", index_, flat, 0, true);
   return index(flat, std::span(&at_, 1));
 }
 
@@ -112,7 +114,7 @@ struct Scatter {
                         dim, ", than the tensor's", line("tensor", self), line("index", index),
                         line("src", src_));
     }
-    positions = checked_positions(name, at_, dim, target.size(dim), false);
+    positions = checked_positions(name, at_, target, dim, false);
     Tensor values = detach(from);
     if (number || &src_.storage() == &self.storage())
       values = clone(to(at(values, self.device()), self.dtype()));
@@ -190,7 +192,7 @@ struct Slices {
     check<ValueError>(index.rank() <= 1, op, ": the index must have one dimension",
                       line("index", index));
     check_same_device(op, self, index);
-    positions = checked_positions(op, at_least_1d(index), dim, sizes[dim], from_end);
+    positions = checked_positions(op, at_least_1d(index), at_least_1d(detach(self)), dim, from_end);
     sizes[dim] = positions.numel();
   }
 

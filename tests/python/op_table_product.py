@@ -77,7 +77,9 @@ PRODUCTS = [
             dtypes="promote",
             wrong=[Wrong(lambda: T.outer(LINE), ValueError, r"^outer: first must be a vector\n")]),
     product("kron", [Sample(A, B), Sample(A, U), Sample(BATCH[:1], C), Sample(A, POINT)], np.kron,
-            Sample(A[:0], B), dtypes="promote"),
+            Sample(A[:0], B), dtypes="promote",
+            wrong=[Wrong(lambda: lamina.kron(T, 2), TypeError,
+                         r"^kron: argument 'other' must be a Tensor, got int")]),
 ]  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def out_of_range(name, *more):
     f = getattr(lamina, name)
     return [
         Wrong(lambda: f(T, 1, AT, *more), IndexError,
-              rf"^{name}: index 7 is out of range for dimension 1 of size 3\n.*\[1, 2\]"),
+              rf"^{name}: index 7 is out of range for dimension 1 of size 3\n.*\[2, 3\]"),
         Wrong(lambda: f(T, 1, LOW, *more), IndexError, rf"^{name}: index -1 is out of range"),
         Wrong(lambda: f(T, 2, AT, *more), IndexError, rf"^{name}: .*\b2\b"),
     ]  # fmt: skip

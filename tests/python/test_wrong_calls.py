@@ -46,7 +46,7 @@ class Call:
         values = {p.name: fitting(p) for p in self.parameters if p.name not in left_out}
         values.update(replaced)
         if not self.receiver:
-            return getattr(_core, self.name)(**values, **extra)
+            return getattr(_core, self.name.replace(".", "_"))(**values, **extra)
         tensor = values.pop(self.receiver)
         if tensor is None:  # of kind object
             tensor = lamina.ones(2, 3)
@@ -136,7 +136,7 @@ def test_arguments_that_are_missing_or_unknown_are_named(call):
 
 @pytest.mark.parametrize("name", sorted({t.split("(")[0] for t, _ in CALLS if "\n" in t}))
 def test_overloads_list_their_forms(name):
-    function = getattr(_core, name, None) or getattr(lamina.ones(2), name)
+    function = getattr(_core, name.replace(".", "_"), None) or getattr(lamina.ones(2), name)
     text = error_of(lambda: function(sizzle=1))
     assert text.startswith(f"{name}: takes ")
     assert text.endswith("\n  got   (sizzle=int)")
@@ -152,6 +152,12 @@ BESIDE = {
     "split": {"split_size_or_sections": 1, "split_size": 1},
     "chunk": {"chunks": 1},
     "quantile": {"q": 0.5},
+    "index_fill": {"index": lamina.tensor([0]), "value": 1.0},
+    "index_fill_": {"index": lamina.tensor([0]), "value": 1.0},
+    "tile": None,  # counts
+    "linalg.norm": None,  # with an order of its kind: in its row, and so the next
+    "linalg.matrix_norm": None,
+    "tensordot": None,  # how many of them
     "permute": None,  # wants all of them at once: in its row
 }
 
@@ -184,10 +190,18 @@ def test_dims_out_of_range(line, where, name):
 
 # Other arguments of in-place methods, where a tensor of ones would not do.
 OPERANDS = {
-    "masked_fill_": {"mask": lamina.ones(2, 3) > 0},
+    "masked_fill_": {"mask": lamina.ones(2, 3) > 0, "value": 1.0},
+    "scatter_add_": {"index": lamina.zeros(2, 3).long()},
+    "index_add_": {"index": lamina.tensor([0, 1])},
+    "index_copy_": {"index": lamina.tensor([0, 1])},
+    "index_fill_": {"index": lamina.tensor([0, 1]), "value": 1.0},
+    "addmm_": {"mat1": lamina.ones(2, 2)},
+    "addr_": {"vec1": lamina.ones(2), "vec2": lamina.ones(3)},
+    "addbmm_": {"batch1": lamina.ones(1, 2, 2), "batch2": lamina.ones(1, 2, 3)},
     "div_": {"rounding_mode": None},
 }
-NO_WRITE = {"requires_grad_", "detach_"}
+# They write nothing; or no matrix, by the code of addmm_.
+NO_WRITE = {"requires_grad_", "detach_", "addmv_", "baddbmm_"}
 FOR_INTEGERS = "bitwise_"
 IN_PLACE = [c for c in SINGLE if c.receiver and c.name.endswith("_") and c.name not in NO_WRITE]
 in_place = pytest.mark.parametrize("call", IN_PLACE, ids=[c.name for c in IN_PLACE])
