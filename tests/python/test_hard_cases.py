@@ -390,6 +390,8 @@ def busy():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+# Other libraries that are loaded may warn of forks; ours stands them.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fork_after_a_parallel_region():
     before = lamina.get_num_threads()
     try:
