@@ -48,6 +48,8 @@ Tensor outer(const Tensor& x, const Tensor& y) {
 Tensor kron(const Tensor& x, const Tensor& y) {
   // [a, b] and [c, d] multiply as [a, 1, b, 1] and [c, 1, d] do; then pairs become one.
   const int rank = std::max(x.rank(), y.rank());
+  check<ValueError>(2 * rank <= kMaxRank, "kron: operands have at most ", kMaxRank / 2,
+                    " dimensions, got ", rank, line("input", x), line("other", y));
   Dims of_x, of_y, joined;
   for (int i = 0; i < rank; ++i) {
     const int ix = i - (rank - x.rank());

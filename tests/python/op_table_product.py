@@ -79,7 +79,9 @@ PRODUCTS = [
     product("kron", [Sample(A, B), Sample(A, U), Sample(BATCH[:1], C), Sample(A, POINT)], np.kron,
             Sample(A[:0], B), dtypes="promote",
             wrong=[Wrong(lambda: lamina.kron(T, 2), TypeError,
-                         r"^kron: argument 'other' must be a Tensor, got int")]),
+                         r"^kron: argument 'other' must be a Tensor, got int"),
+                   Wrong(lambda: lamina.ones(1, 1, 1, 1, 1, 1, 2).kron(LINE), ValueError,
+                         r"^kron: operands have at most 6 dimensions, got 7\n.*, 2\]\n.*\[3\]$")]),
 ]  # fmt: skip
 
 
@@ -197,6 +199,8 @@ OTHERS = [
                          r"^tensordot: a dimension appears twice in \[0, 0\] or \[0, 1\]"),
                    Wrong(lambda: lamina.tensordot(T, T, ([0], [0, 1])), ValueError,
                          r"^tensordot: needs as many dimensions"),
+                   Wrong(lambda: lamina.tensordot(T, T, ([0], [2])), IndexError,
+                         r"^tensordot: dim 2 is out of range"),
                    Wrong(lambda: lamina.tensordot(T, T, "ab"), TypeError,
                          r"^tensordot: argument 'dims' must be an int or a pair of lists of ints"),
                    mixed("tensordot", T, T)]),

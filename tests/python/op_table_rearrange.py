@@ -79,7 +79,8 @@ VIEWS = [
         call=lambda x, *args: x.unfold(*args)),
     view("split_with_sizes", [Sample(X, (1, 2), 1), Sample(CUBE, (2, 1), dim=1)],
          lambda x, sizes, dim=0: tuple(np.split(x, np.cumsum(sizes)[:-1], axis=dim)),
-         wrong=wrong(lambda: T.split_with_sizes((1, 2)), ValueError, r"^split_with_sizes: sizes")),
+         wrong=wrong(lambda: T.split_with_sizes((1, 2)), ValueError,
+                     r"^split_with_sizes: sizes \[1, 2\] add up to 3")),
 ]  # fmt: skip
 
 GRIDS = [
