@@ -1,8 +1,9 @@
 // Blocks are cached by size class, so that a steady training step asks the system for nothing.
 //
 // Classes: multiples of 64 bytes up to 1 KiB, then eight steps to each power of two (at most 12.5%
-// waste). A freed block is kept unless the cache would then hold more than was ever live at once
-// (with a floor of 64 MiB): a program that shrinks gives memory back, one in a loop never does.
+// waste). A freed block is kept unless the cache would then hold more than was ever live at once,
+// and 64 MiB for what earlier phases left: a program that shrinks gives memory back, one in a loop
+// never does.
 #include "core/allocator.h"
 
 #include <atomic>
@@ -30,7 +31,7 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kFine = 1024;  // below it, one class for each 64 bytes
 constexpr int kSteps = 8;
 constexpr int kClasses = 16 + kSteps * 54;  // every size that has 64 bits
-constexpr int64_t kCacheFloor = int64_t{64} << 20;
+constexpr int64_t kCacheSlack = int64_t{64} << 20;
 
 struct SizeClass {
   int index;
@@ -122,7 +123,7 @@ void deallocate(Device, void* data, size_t bytes) noexcept {
   const SizeClass cls = size_class(bytes);
   const auto size = static_cast<int64_t>(cls.bytes);
   const int64_t live = c.live.fetch_sub(size, std::memory_order_relaxed) - size;
-  const int64_t limit = std::max(kCacheFloor, c.peak.load(std::memory_order_relaxed));
+  const int64_t limit = kCacheSlack + c.peak.load(std::memory_order_relaxed);
   if (!kCaching || c.held.load(std::memory_order_relaxed) - live > limit) {
     c.held.fetch_sub(size, std::memory_order_relaxed);
     std::free(data);
