@@ -3,12 +3,12 @@
 //
 //   dot     few rows (or very few columns) and both operands adjacent along k: lanes run along k,
 //           nothing is packed, b is read once.
-//   local   one operand or k is small: a is read where it lies (a broadcast has no stride), and so
-//           is b when its columns are adjacent; a transposed b is turned one panel at a time into
-//           L1 and used for all rows of the task at once.
-//   packed  large: for every block of k, panels of a and b are packed by all threads, then tiles of
-//           c are computed by all threads (Goto and van de Geijn, 2008; Van Zee and van de Geijn,
-//           2015, with the roles of rows and columns exchanged because c is row-major).
+//   local   a is read where it lies (a broadcast has no stride), and so is b when its columns are
+//           adjacent and it fits a cache, or rows are few; a transposed b is turned one panel at a
+//           time into L1 and used for all rows of the task at once.
+//   packed  the rest: for every block of k, panels of a and b are packed by all threads, then tiles
+//           of c are computed by all threads (Goto and van de Geijn, 2008; Van Zee and van de
+//           Geijn, 2015, with the roles of rows and columns exchanged because c is row-major).
 //
 // A plan is a function of sizes, strides and the table in use, never of the number of threads, so
 // every element of c is the same sum in the same order whoever computes it.
@@ -121,7 +121,7 @@ Plan plan_of(const Problem<T>& p, const GemmMicro<T>& micro) {
   const int64_t want = std::clamp<int64_t>(static_cast<int64_t>(work / kTaskWork), 1, 64);
   // Cutting across columns packs no part of b twice; cutting across rows writes c in long runs, and
   // gives equal tiles where there are few panels of columns.
-  if (plan.form == Form::Local && (plan.pack_b ? panels_n < 2 * want : true) && panels_m >= want) {
+  if (plan.form == Form::Local && (!plan.pack_b || panels_n < 2 * want) && panels_m >= want) {
     plan.tiles_m = want;
     plan.tiles_n = 1;
   } else {
@@ -239,7 +239,10 @@ void compute_tile(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& mic
       };
       if (by_rows) {
         for (int64_t i = 0; i < box.rows; i += height) {
-          for (int64_t j = 0; j < box.cols; j += width) columns(j), tile(i, j);
+          for (int64_t j = 0; j < box.cols; j += width) {
+            columns(j);
+            tile(i, j);
+          }
         }
       } else {
         for (int64_t j = 0; j < box.cols; j += width) {
