@@ -144,8 +144,7 @@ class Value {
 
 // The error on its way gets the child's path, and goes on.
 [[noreturn]] void add_path(const Child& child) {
-  if (!PyErr_Occurred()) raise_current();
-  py::error_already_set error;
+  py::error_already_set error;  // the one that is set
   py::reinterpret_borrow<py::object>(annotate)(error.value(), child.module);
   throw error;
 }

@@ -18,6 +18,8 @@ inline Tensor at(const Tensor& t, Device device) {
 }
 void check_same_device(const char* op, const Tensor& x, const Tensor& y);
 void check_floating(const char* op, const char* what, const Tensor& x);
+// A tensor that may be left out, as the device takes it.
+inline TensorRef ref_or_none(const Tensor& t) { return t.defined() ? t.ref() : TensorRef{}; }
 // The dtype of a row's result for an operand, or two promoted to one, of dtype `operand`.
 DType row_dtype(const RowInfo& row, DType operand, bool in_place = false);
 // The value of a tensor that was made from a Python int or float, and is still on the CPU.

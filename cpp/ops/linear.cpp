@@ -26,8 +26,6 @@ class Matrix {
   Dims sizes_, strides_, turned_sizes_, turned_strides_;
 };
 
-TensorRef ref_or_none(const Tensor& t) { return t.defined() ? t.ref() : TensorRef{}; }
-
 // From recorded ops, for a gradient of the gradient. g is the gradient before the activation.
 void composed_backward(Backward& b, const Tensor& g, const Tensor& x, const Tensor& weight,
                        const Dims& sizes) {

@@ -114,17 +114,19 @@ Tensor index_cross_entropy(const Tensor& x, const Tensor& target_, const Tensor&
   args.logits = logits;
   args.target = in.target;
   if (weight.defined()) args.weight = weight;
+  // What the user gets may be written in place; what is kept for backward may not.
+  const bool whole = reduction == Reduction::None;
+  Tensor out = whole ? empty(in.sizes, logits.dtype(), logits.device()) : Tensor();
   args.loss = of.row(0);
+  if (whole) args.loss.data = out.data();
   args.row_weight = of.row(1);
   args.logsumexp = of.row(2);
   args.ignore_index = ignore_index;
   args.label_smoothing = smoothing;
   call<&DeviceApi::cross_entropy>(logits.device(), "cross_entropy", args);
 
-  Tensor out, totals;  // of loss and weight
-  if (reduction == Reduction::None) {
-    out = alias(rows, in.sizes, contiguous_strides(in.sizes), 0);
-  } else {
+  Tensor totals;  // of loss and weight
+  if (!whole) {
     totals = empty({2, 1}, logits.dtype(), logits.device());
     const Dims first_two{2, n};
     TensorRef summed = rows.ref();

@@ -17,10 +17,6 @@ struct Channels {
   const Tensor& tensor;
 };
 
-void set_ref(TensorRef& into, const Tensor& t) {
-  if (t.defined()) into = t.ref();
-}
-
 struct Gradients {
   Tensor dx, dweight, dbias;
 };
@@ -83,14 +79,14 @@ Gradients fused_backward(const Tensor& g, const Pass& f, bool needs_x, bool need
   BatchNormBackwardArgs args;
   args.x = cx.ref();
   args.dy = cdy.ref();
-  set_ref(args.weight, f.weight);
-  set_ref(args.bias, f.bias);
+  args.weight = ref_or_none(f.weight);
+  args.bias = ref_or_none(f.bias);
   args.mean = f.mean;
   args.invstd = f.invstd;
   const Channels cdx(needs_x ? out.dx : x);
   if (needs_x) args.dx = cdx.ref();
-  set_ref(args.dweight, out.dweight);
-  set_ref(args.dbias, out.dbias);
+  args.dweight = ref_or_none(out.dweight);
+  args.dbias = ref_or_none(out.dbias);
   args.training = f.training;
   args.act = f.act;
   call<&DeviceApi::batch_norm_backward>(x.device(), "batch_norm", args);
@@ -142,13 +138,13 @@ Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& run
   const Channels cx(source), cy(y);
   args.x = cx.ref();
   args.y = cy.ref();
-  set_ref(args.weight, weight);
-  set_ref(args.bias, bias);
+  args.weight = ref_or_none(weight);
+  args.bias = ref_or_none(bias);
   args.mean = mean_;
   args.invstd = invstd;
   if (training) {
-    set_ref(args.running_mean, running_mean);
-    set_ref(args.running_var, running_var);
+    args.running_mean = ref_or_none(running_mean);
+    args.running_var = ref_or_none(running_var);
   }
   args.momentum = momentum;
   args.eps = eps;

@@ -68,8 +68,6 @@ class Batch {
   std::vector<std::pair<Tensor, Tensor>> copies_;
 };
 
-TensorRef ref_or_none(const Tensor& t) { return t.defined() ? t.ref() : TensorRef{}; }
-
 // Keeps the tensors behind the refs alive until the device call is over.
 template <class Entry, auto Run, class Args, class Fill>
 void step(const char* op, const OptimizerStep& s, const Args& args, Fill fill) {

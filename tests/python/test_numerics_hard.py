@@ -195,3 +195,18 @@ def test_a_constant_channel_is_shifted_to_zero():
     assert y.tolist() == np.zeros((5, 2)).tolist()
     y.sum().backward()
     assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_a_loss_may_be_written_in_place(reduction):
+    """What backward needs of cross-entropy is not what the caller gets."""
+    x = lamina.randn(4, 3, requires_grad=True)
+    target, mask = lamina.tensor([0, 1, 2, 0]), lamina.tensor([1.0, 0.0, 2.0, 1.0])
+    factor = mask if reduction == "none" else 3.0
+    (wanted,) = lamina.autograd.grad(
+        (F.cross_entropy(x, target, reduction=reduction) * factor).sum(), x
+    )
+    loss = F.cross_entropy(x, target, reduction=reduction)
+    loss *= factor
+    loss.sum().backward()
+    assert x.grad.tolist() == wanted.tolist()
