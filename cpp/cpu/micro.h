@@ -5,8 +5,7 @@
 // micro kernel knows pointers and sizes only, allocates nothing and never throws. Every result
 // depends on the values alone, not on addresses or on where in a block an element lies.
 //
-// `ref` fills the whole table with obvious loops (cpu/ref.cpp). Each ISA starts from the table
-// below it and overrides what it has.
+// `ref` fills the whole table with obvious loops (cpu/ref/*.cpp); the ISAs share cpu/kernels/*.cpp.
 #pragma once
 
 #include <cstdint>
@@ -159,14 +158,27 @@ struct OptimMicro {
                   const RmspropCoefficients<T>&);
 };
 
+// The families. X of them is kernels/x.cpp, compiled once for each ISA with its flags, and
+// ref/x.cpp; each such object defines x_f32 and x_f64 in the ISA's namespace and nothing else that
+// the linker sees.
+#define LAMINA_MICRO_FAMILIES(ROW) \
+  ROW(PointwiseMicro, pointwise)   \
+  ROW(ReduceMicro, reduce)         \
+  ROW(GemmMicro, gemm)             \
+  ROW(SoftmaxMicro, softmax)       \
+  ROW(NormMicro, norm)             \
+  ROW(OptimMicro, optim)
+
+// At the end of a family's file: what it made is its table.
+#define LAMINA_MICRO(Type, family)                                    \
+  extern constexpr Type<float> family##_f32 = make_##family<float>(); \
+  extern constexpr Type<double> family##_f64 = make_##family<double>()
+
 template <class T>
 struct Micro {
-  PointwiseMicro<T> pointwise;
-  ReduceMicro<T> reduce;
-  GemmMicro<T> gemm;
-  SoftmaxMicro<T> softmax;
-  NormMicro<T> norm;
-  OptimMicro<T> optim;
+#define LAMINA_ROW(Type, family) const Type<T>& family;
+  LAMINA_MICRO_FAMILIES(LAMINA_ROW)
+#undef LAMINA_ROW
 };
 
 struct MicroTable {
@@ -183,14 +195,8 @@ struct MicroTable {
   }
 };
 
-// The tables, each the only symbol its translation unit exports. `ref` is double-checked arithmetic
-// in plain loops; the others are built from the same .inl files.
+// Double-checked arithmetic in plain loops: what the other tables are tested against.
 extern const MicroTable kRefTable;
-extern const MicroTable kBaselineTable;
-#if defined(__x86_64__)
-extern const MicroTable kAvx2Table;
-extern const MicroTable kAvx512Table;
-#endif
 
 // Null when the build or the CPU lacks it.
 const MicroTable* table_for(Isa isa);

@@ -5,7 +5,39 @@
 #include "cpu/micro.h"
 
 namespace lamina::cpu {
+
+// The table of one ISA, made of what its families' objects define.
+#define LAMINA_DECLARE(Type, family)     \
+  extern const Type<float> family##_f32; \
+  extern const Type<double> family##_f64;
+#define LAMINA_F32(Type, family) family##_f32,
+#define LAMINA_F64(Type, family) family##_f64,
+#define LAMINA_TABLE(isa)                                         \
+  namespace isa {                                                 \
+  LAMINA_MICRO_FAMILIES(LAMINA_DECLARE)                           \
+  constexpr Micro<float> f32{LAMINA_MICRO_FAMILIES(LAMINA_F32)};  \
+  constexpr Micro<double> f64{LAMINA_MICRO_FAMILIES(LAMINA_F64)}; \
+  }
+LAMINA_TABLE(ref)
+LAMINA_TABLE(baseline)
+#if defined(LAMINA_WITH_AVX2)
+LAMINA_TABLE(avx2)
+#endif
+#if defined(LAMINA_WITH_AVX512)
+LAMINA_TABLE(avx512)
+#endif
+
+constexpr MicroTable kRefTable{Isa::Ref, ref::f32, ref::f64};
+
 namespace {
+
+constexpr MicroTable kBaselineTable{Isa::Baseline, baseline::f32, baseline::f64};
+#if defined(LAMINA_WITH_AVX2)
+constexpr MicroTable kAvx2Table{Isa::Avx2, avx2::f32, avx2::f64};
+#endif
+#if defined(LAMINA_WITH_AVX512)
+constexpr MicroTable kAvx512Table{Isa::Avx512, avx512::f32, avx512::f64};
+#endif
 
 constinit std::atomic<const MicroTable*> in_use{nullptr};
 

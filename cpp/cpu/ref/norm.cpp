@@ -1,5 +1,4 @@
-// Batch norm in double, one element at a time. Included by ref.cpp only.
-#pragma once
+// Batch norm in double, one element at a time.
 
 #include "cpu/micro.h"
 
@@ -91,4 +90,7 @@ constexpr NormMicro<T> make_norm() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(NormMicro, norm);
+
 }  // namespace lamina::cpu::ref

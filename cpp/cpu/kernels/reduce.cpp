@@ -1,9 +1,8 @@
 // Reduction micro kernels. The order of every sum is a function of n alone: four vectors of partial
-// sums within a block of kReduceBlock elements, blocks pairwise. Included by isa_table.inl only.
-#pragma once
+// sums within a block of kReduceBlock elements, blocks pairwise.
 
 #include "cpu/micro.h"
-#include "cpu/pointwise.inl"
+#include "cpu/simd.h"
 #include "cpu/simd_loop.h"
 
 namespace lamina::LAMINA_ISA_NAMESPACE {
@@ -96,8 +95,10 @@ T sum(int64_t n, const T* x) {
 }
 
 template <class T, class Row>
-void accumulate(int64_t n, T* acc, const T* x) {
-  zip_loop<T, Row, T, false, false>(n, acc, acc, x);
+[[gnu::flatten]] void accumulate(int64_t n, T* acc, const T* x) {
+  for_vectors<T>(n, [&](int64_t i, auto lanes) {
+    lanes.store(acc + i, Row::forward(lanes.load(acc + i), lanes.load(x + i)));
+  });
 }
 
 template <class T>
@@ -115,4 +116,7 @@ constexpr ReduceMicro<T> make_reduce() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(ReduceMicro, reduce);
+
 }  // namespace lamina::LAMINA_ISA_NAMESPACE

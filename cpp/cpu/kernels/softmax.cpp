@@ -1,9 +1,8 @@
-// Softmax and cross-entropy, a row or a block of columns at a time. Included by isa_table.inl only.
+// Softmax and cross-entropy, a row or a block of columns at a time.
 //
 // Three passes: maximum, exponentials and their sum, scale. The maximum is subtracted first, so the
 // largest term is 1 and nothing overflows. A row with NaN or +Inf, or with nothing but -Inf, gives
 // NaN throughout, as Inf - Inf does; the maximum itself need not care about NaN.
-#pragma once
 
 #include "cpu/micro.h"
 #include "cpu/simd.h"
@@ -163,7 +162,7 @@ template <class T>
 }
 
 template <class T>
-constexpr cpu::SoftmaxMicro<T> make_softmax() {
+constexpr SoftmaxMicro<T> make_softmax() {
   return {softmax_rows<T>,
           softmax_columns<T>,
           softmax_backward_rows<T>,
@@ -174,4 +173,7 @@ constexpr cpu::SoftmaxMicro<T> make_softmax() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(SoftmaxMicro, softmax);
+
 }  // namespace lamina::LAMINA_ISA_NAMESPACE

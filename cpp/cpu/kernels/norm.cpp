@@ -1,5 +1,4 @@
-// Batch norm over one cached block. Included by isa_table.inl only.
-#pragma once
+// Batch norm over one cached block.
 
 #include "cpu/micro.h"
 #include "cpu/simd.h"
@@ -231,11 +230,14 @@ void norm_backward_columns(int64_t rows, int64_t n, T* dx, const T* dy, const T*
 }
 
 template <class T>
-constexpr cpu::NormMicro<T> make_norm() {
+constexpr NormMicro<T> make_norm() {
   return {moments<T>,        moments_columns<T>,      affine<T>,
           affine_columns<T>, norm_backward_sums<T>,   norm_backward_sums_columns<T>,
           norm_backward<T>,  norm_backward_columns<T>};
 }
 
 }  // namespace
+
+LAMINA_MICRO(NormMicro, norm);
+
 }  // namespace lamina::LAMINA_ISA_NAMESPACE

@@ -1,5 +1,4 @@
-// The rows of pointwise.h one element at a time, in double. Included by ref.cpp only.
-#pragma once
+// The rows of pointwise.h one element at a time, in double.
 
 #include "cpu/micro.h"
 
@@ -58,4 +57,7 @@ constexpr PointwiseMicro<T> make_pointwise() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(PointwiseMicro, pointwise);
+
 }  // namespace lamina::cpu::ref

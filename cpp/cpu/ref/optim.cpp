@@ -1,5 +1,4 @@
-// Optimizer updates in double, rounded to T where a buffer is stored. Included by ref.cpp only.
-#pragma once
+// Optimizer updates in double, rounded to T where a buffer is stored.
 
 #include <cmath>
 
@@ -72,4 +71,7 @@ constexpr OptimMicro<T> make_optim() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(OptimMicro, optim);
+
 }  // namespace lamina::cpu::ref

@@ -1,5 +1,4 @@
-// Softmax and cross-entropy in double, by definition. Included by ref.cpp only.
-#pragma once
+// Softmax and cross-entropy in double, by definition.
 
 #include <cmath>
 
@@ -89,4 +88,7 @@ constexpr SoftmaxMicro<T> make_softmax() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(SoftmaxMicro, softmax);
+
 }  // namespace lamina::cpu::ref

@@ -1,7 +1,5 @@
 // Pointwise micro kernels: one loop each for unary, unary backward, binary and compare,
-// instantiated with the rows of pointwise.h. Included by isa_table.inl only; everything here is
-// internal to the ISA's translation unit.
-#pragma once
+// instantiated with the rows of pointwise.h.
 
 #include "cpu/micro.h"
 #include "cpu/simd.h"
@@ -164,4 +162,7 @@ constexpr PointwiseMicro<T> make_pointwise() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(PointwiseMicro, pointwise);
+
 }  // namespace lamina::LAMINA_ISA_NAMESPACE

@@ -1,4 +1,4 @@
-// Register tiles of the matrix product. Included by isa_table.inl only.
+// Register tiles of the matrix product.
 //
 // The tile form keeps an mr x nr block of c in registers, lanes along the columns: every step of k
 // loads nr/kLanes vectors of b and broadcasts mr elements of a. The sizes leave room for one row of
@@ -6,8 +6,6 @@
 // fma needs one more. Every height 1..mr is its own instantiation, so that a remainder costs what
 // it weighs. The dot form keeps lanes along k and suits a few rows against a transposed b, which it
 // reads once and in order.
-
-#pragma once
 
 #include "cpu/micro.h"
 #include "cpu/simd.h"
@@ -262,7 +260,7 @@ void gemm_pack(int64_t k, int width, const T* src, int64_t si, int64_t sp, T* pa
 }
 
 template <class T>
-constexpr cpu::GemmMicro<T> make_gemm() {
+constexpr GemmMicro<T> make_gemm() {
   using Shape = GemmShape<T>;
   constexpr int kScale = sizeof(T) / sizeof(float);
   cpu::GemmMicro<T> g{};
@@ -283,4 +281,7 @@ constexpr cpu::GemmMicro<T> make_gemm() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(GemmMicro, gemm);
+
 }  // namespace lamina::LAMINA_ISA_NAMESPACE

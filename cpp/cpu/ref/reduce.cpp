@@ -1,5 +1,4 @@
-// Reductions from the first element to the last, in long double. Included by ref.cpp only.
-#pragma once
+// Reductions from the first element to the last, in long double.
 
 #include "cpu/micro.h"
 
@@ -49,4 +48,7 @@ constexpr ReduceMicro<T> make_reduce() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(ReduceMicro, reduce);
+
 }  // namespace lamina::cpu::ref

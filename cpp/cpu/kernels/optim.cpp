@@ -1,5 +1,4 @@
-// Optimizer updates: every buffer is read once and written once. Included by isa_table.inl only.
-#pragma once
+// Optimizer updates: every buffer is read once and written once.
 
 #include "cpu/micro.h"
 #include "cpu/simd.h"
@@ -86,9 +85,12 @@ void rmsprop(int64_t n, T* p, const T* g, T* v, T* momentum, T* grad_avg,
 }
 
 template <class T>
-constexpr cpu::OptimMicro<T> make_optim() {
+constexpr OptimMicro<T> make_optim() {
   return {sgd<T>, adam<T>, rmsprop<T>};
 }
 
 }  // namespace
+
+LAMINA_MICRO(OptimMicro, optim);
+
 }  // namespace lamina::LAMINA_ISA_NAMESPACE

@@ -1,5 +1,4 @@
-// The product as its definition says it. Included by ref.cpp only.
-#pragma once
+// The product as its definition says it.
 
 #include "cpu/micro.h"
 
@@ -44,4 +43,7 @@ constexpr GemmMicro<T> make_gemm() {
 }
 
 }  // namespace
+
+LAMINA_MICRO(GemmMicro, gemm);
+
 }  // namespace lamina::cpu::ref
