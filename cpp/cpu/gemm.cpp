@@ -1,5 +1,5 @@
 // The matrix product: which form a shape takes, how it is cut into tasks, and the loops around the
-// register tiles of gemm.inl.
+// register tiles of kernels/gemm.cpp.
 //
 //   dot     few rows (or very few columns) and both operands adjacent along k: lanes run along k,
 //           nothing is packed, b is read once.
