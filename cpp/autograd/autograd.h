@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/node.h"
+#include "core/spin_lock.h"
 
 namespace lamina {
 
@@ -34,7 +35,7 @@ struct Record final : AutogradRecord {
   uint32_t output_nr = 0;
 
   // Of a leaf. `mutex` guards grad and accumulator: threads may run graphs over a shared leaf.
-  std::mutex mutex;
+  SharedLock mutex;
   Tensor grad;
   AccumulateGrad* accumulator = nullptr;  // weak
   std::vector<HookEntry> hooks;
@@ -105,15 +106,23 @@ void wrote(const char* op, const Tensor& self, const Tensor& result = {});
 
 // -- running it --------------------------------------------------------------------------------
 
+// Called when the run turns out to be long: at its first large gradient, or after many nodes. A
+// host lets its other threads in then; a small step is over before that would have paid.
+struct WhenLong {
+  void (*call)(void*) = nullptr;
+  void* with = nullptr;
+};
+
 // Accumulates into the leaves of `roots`. An undefined grad stands for 1 (scalars only).
 void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain_graph,
-              bool create_graph);
+              bool create_graph, WhenLong when_long = {});
 // The same, but into `inputs` alone, which may be in the middle of the graph.
 void backward_into(std::span<const Tensor> inputs, std::span<const Tensor> roots,
-                   std::span<const Tensor> grads, bool retain_graph, bool create_graph);
+                   std::span<const Tensor> grads, bool retain_graph, bool create_graph,
+                   WhenLong when_long = {});
 // Gradients with respect to `inputs`, leaves untouched; undefined where unused and allowed.
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          std::span<const Tensor> grad_outputs, bool retain_graph, bool create_graph,
-                         bool allow_unused);
+                         bool allow_unused, WhenLong when_long = {});
 
 }  // namespace lamina

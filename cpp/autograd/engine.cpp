@@ -37,21 +37,22 @@ struct Capture {
 
 class Run {
  public:
-  Run(bool retain_graph, std::vector<Capture>* captures)
-      : retain_graph_(retain_graph), captures_(captures) {
+  Run(bool retain_graph, std::vector<Capture>* captures, WhenLong when_long)
+      : retain_graph_(retain_graph), captures_(captures), when_long_(when_long) {
     if (captures_) find_useful_nodes();
+    heap_.reserve(16);
   }
 
   void push(const Edge& edge, Tensor grad) {
     if (!edge.node || !grad.defined()) return;
     if (captures_ && !useful(edge.node.get())) return;
+    if (grad.numel() >= kLarge) tell_long();
     heap_.push_back({edge.node, edge.nr, next_order_++, std::move(grad)});
     std::push_heap(heap_.begin(), heap_.end(), comes_later);
   }
 
   void roots(std::span<const Edge> edges) {
-    roots_.assign(edges.begin(), edges.end());
-    if (captures_) mark_useful();
+    if (captures_) mark_useful(edges);
   }
 
   void run() {
@@ -67,6 +68,7 @@ class Run {
       for (uint32_t nr = 0; nr < grads.size(); ++nr)
         if (grads[nr].defined()) arrived(*node, nr, grads[nr]);
       if (captures_ && !leads_on(node.get())) continue;
+      if (++nodes_ == kMany) tell_long();
       Backward b(*node, grads);
       if (Observer* o = observer()) [[unlikely]]
         o->run(*node, b);
@@ -80,6 +82,13 @@ class Run {
   }
 
  private:
+  static constexpr int64_t kLarge = 8192;  // elements of a gradient
+  static constexpr int kMany = 64;
+
+  void tell_long() {
+    if (auto* const call = std::exchange(when_long_.call, nullptr)) call(when_long_.with);
+  }
+
   static void add_to(Tensor& sum, Tensor grad) {
     if (!sum.defined()) {
       sum = std::move(grad);
@@ -132,7 +141,7 @@ class Run {
   }
 
   // Depth first, without recursion; a node leads on when an edge goes to a useful one.
-  void mark_useful() {
+  void mark_useful(std::span<const Edge> roots) {
     struct Frame {
       Node* node;
       size_t edge;
@@ -143,7 +152,7 @@ class Run {
       leads_[node] = false;
       stack.push_back({node, 0});
     };
-    for (const Edge& root : roots_) {
+    for (const Edge& root : roots) {
       enter(root.node.get());
       while (!stack.empty()) {
         Frame& top = stack.back();
@@ -167,9 +176,10 @@ class Run {
   const bool retain_graph_;
   std::vector<Capture>* captures_;
   std::vector<Contribution> heap_;
+  WhenLong when_long_;
+  int nodes_ = 0;
   uint64_t next_order_ = 0;
   uint64_t oldest_ = 0;
-  std::vector<Edge> roots_;
   std::unordered_map<const Node*, bool> leads_;
 };
 
@@ -192,17 +202,18 @@ Tensor root_gradient(const char* op, const Tensor& root, const Tensor& grad) {
 }
 
 void execute(const char* op, std::span<const Tensor> roots, std::span<const Tensor> grads,
-             bool retain_graph, bool create_graph, std::vector<Capture>* captures) {
+             bool retain_graph, bool create_graph, std::vector<Capture>* captures,
+             WhenLong when_long) {
   check<ValueError>(grads.empty() || grads.size() == roots.size(), op, ": got ", roots.size(),
                     " tensors but ", grads.size(), " gradients");
-  std::vector<Edge> edges;
-  std::vector<Tensor> first;
+  SmallVector<Edge, 2> edges;
+  SmallVector<Tensor, 2> first;
   for (size_t i = 0; i < roots.size(); ++i) {
     first.push_back(root_gradient(op, roots[i], grads.empty() ? Tensor() : grads[i]));
     edges.push_back(grad_edge(roots[i]));
   }
   const GradMode mode(create_graph);
-  Run run(retain_graph, captures);
+  Run run(retain_graph, captures, when_long);
   run.roots(edges);
   for (size_t i = 0; i < edges.size(); ++i) run.push(edges[i], std::move(first[i]));
   run.run();
@@ -210,14 +221,15 @@ void execute(const char* op, std::span<const Tensor> roots, std::span<const Tens
 
 std::vector<Tensor> gradients(const char* op, std::span<const Tensor> outputs,
                               std::span<const Tensor> inputs, std::span<const Tensor> grad_outputs,
-                              bool retain_graph, bool create_graph, bool allow_unused) {
+                              bool retain_graph, bool create_graph, bool allow_unused,
+                              WhenLong when_long) {
   std::vector<Capture> captures;
   for (const Tensor& input : inputs) {
     check<RuntimeError>(requires_grad(input), op, ": input ", captures.size(),
                         " does not require grad", line("input", input));
     captures.push_back({grad_edge(input), {}});
   }
-  execute(op, outputs, grad_outputs, retain_graph, create_graph, &captures);
+  execute(op, outputs, grad_outputs, retain_graph, create_graph, &captures, when_long);
   std::vector<Tensor> out;
   for (Capture& c : captures) {
     check<RuntimeError>(c.grad.defined() || allow_unused, op, ": input ", out.size(),
@@ -231,25 +243,27 @@ std::vector<Tensor> gradients(const char* op, std::span<const Tensor> outputs,
 }  // namespace
 
 void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain_graph,
-              bool create_graph) {
-  execute("backward", roots, grads, retain_graph, create_graph, nullptr);
+              bool create_graph, WhenLong when_long) {
+  execute("backward", roots, grads, retain_graph, create_graph, nullptr, when_long);
 }
 
 void backward_into(std::span<const Tensor> inputs, std::span<const Tensor> roots,
-                   std::span<const Tensor> grads, bool retain_graph, bool create_graph) {
+                   std::span<const Tensor> grads, bool retain_graph, bool create_graph,
+                   WhenLong when_long) {
   check<ValueError>(!inputs.empty(),
                     "backward: inputs must not be empty; leave it out to reach "
                     "every leaf");
   std::vector<Tensor> found =
-      gradients("backward", roots, inputs, grads, retain_graph, create_graph, true);
+      gradients("backward", roots, inputs, grads, retain_graph, create_graph, true, when_long);
   const GradMode mode(create_graph);
   for (size_t i = 0; i < inputs.size(); ++i) accumulate(inputs[i], std::move(found[i]));
 }
 
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          std::span<const Tensor> grad_outputs, bool retain_graph, bool create_graph,
-                         bool allow_unused) {
-  return gradients("grad", outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused);
+                         bool allow_unused, WhenLong when_long) {
+  return gradients("grad", outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
+                   when_long);
 }
 
 }  // namespace lamina

@@ -11,28 +11,29 @@ std::atomic<uint64_t> g_sequence{1};
 
 }  // namespace
 
-Node::Node(const char* name)
-    : name_(name), sequence_(g_sequence.fetch_add(1, std::memory_order_relaxed)) {}
+Node::Node(const char* name) : name_(name) { renumber(); }
 
-void Node::renumber() { sequence_ = g_sequence.fetch_add(1, std::memory_order_relaxed); }
+void Node::renumber() { sequence_ = add<uint64_t>(g_sequence, 1, std::memory_order_relaxed); }
 
 void Node::last_release() const noexcept {
   // Deleting a Node releases its saved tensors and edges, which may be the last owners of further
-  // Nodes: those queue up here instead of deepening the stack.
-  thread_local std::vector<const Node*>* queue = nullptr;
-  if (queue) {
-    queue->push_back(this);
+  // Nodes: those line up here instead of deepening the stack.
+  struct Line {
+    const Node* first = nullptr;
+  };
+  thread_local Line* line = nullptr;
+  if (line) {
+    next_dead_ = std::exchange(line->first, this);
     return;
   }
-  std::vector<const Node*> pending;
-  queue = &pending;
+  Line dead;
+  line = &dead;
   delete this;
-  while (!pending.empty()) {
-    const Node* next = pending.back();
-    pending.pop_back();
-    delete next;
+  while (const Node* node = dead.first) {
+    dead.first = node->next_dead_;
+    delete node;
   }
-  queue = nullptr;
+  line = nullptr;
 }
 
 // -- saved tensors -------------------------------------------------------------------------------

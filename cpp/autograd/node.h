@@ -79,6 +79,7 @@ class Node : public RefCounted {
   SmallVector<Edge, 3> edges_;
   SmallVector<Output, 1> outputs_;
   Ptr<RefCounted> origin_;
+  mutable const Node* next_dead_ = nullptr;
 };
 
 // Sees every Node that is recorded, and runs it, while someone looks for anomalies.

@@ -25,7 +25,6 @@ Scalar Args::number(int i) const {
 }
 
 int64_t Args::work() const {
-  if (where_ & kHeavy) return kWorthReleasing;
   int64_t total = 0;
   const Tensor* first = nullptr;
   for (int i = 0; i < size(); ++i) {

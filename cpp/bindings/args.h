@@ -29,6 +29,7 @@
 #include "bindings/python_tensor.h"
 #include "core/random.h"
 #include "core/shape.h"
+#include "core/sharing.h"
 #include "ops/scalar.h"
 
 namespace lamina::bindings {
@@ -159,16 +160,25 @@ PyObject* to_python(Extremes pair);
 inline constexpr int64_t kWorthReleasing = 1 << 16;
 class MaybeRelease {
  public:
-  explicit MaybeRelease(int64_t elements)
-      : state_(elements >= kWorthReleasing ? PyEval_SaveThread() : nullptr) {}
+  explicit MaybeRelease(int64_t elements) {
+    if (elements >= kWorthReleasing) now();
+  }
   ~MaybeRelease() {
-    if (state_) PyEval_RestoreThread(state_);
+    if (!state_) return;
+    PyEval_RestoreThread(state_);
+    enter_host_lock();
   }
   MaybeRelease(const MaybeRelease&) = delete;
   MaybeRelease& operator=(const MaybeRelease&) = delete;
 
+  void now() {
+    if (state_) return;
+    leave_host_lock();
+    state_ = PyEval_SaveThread();
+  }
+
  private:
-  PyThreadState* state_;
+  PyThreadState* state_ = nullptr;
 };
 
 // -- definitions -------------------------------------------------------------------------------
@@ -177,8 +187,7 @@ enum Where : unsigned {
   kFunction = 1,
   kMethod = 2,
   kProduct = 4,  // the work is that of a contraction of the first two arguments
-  kHeavy = 8,    // the GIL is always released
-  kInner = 16,   // an error names the op inside: one of a graph that is run, or a part of this one
+  kInner = 8,    // an error names the op inside: one of a graph that is run, or a part of this one
 };
 
 struct Def {

@@ -93,34 +93,49 @@ PyObject* register_python_hook(PyObject* tensor, PyObject* function, bool after)
 
 namespace {
 
-void run_backward(Args& a, std::span<const Tensor> roots, std::span<const Tensor> grads) {
+// A run that turns out to be long goes on without the GIL.
+class LongRun {
+ public:
+  operator WhenLong() {
+    return {[](void* release) { static_cast<MaybeRelease*>(release)->now(); }, &release_};
+  }
+
+ private:
+  MaybeRelease release_{0};
+};
+
+PyObject* run_backward(Args& a, std::span<const Tensor> roots, std::span<const Tensor> grads) {
   const bool create = a.flag(3);
   const bool retain = a.has(2) ? a.flag(2) : create;
-  if (a.has(4))
-    backward_into(a.tensors(4), roots, grads, retain, create);
-  else
-    backward(roots, grads, retain, create);
+  {
+    LongRun run;
+    if (a.has(4))
+      backward_into(a.tensors(4), roots, grads, retain, create, run);
+    else
+      backward(roots, grads, retain, create, run);
+  }
+  Py_RETURN_NONE;
 }
 
 constexpr Def kDefs[] = {
     def(
         "backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool "
         "create_graph=False, Tensor[]? inputs=None) -> None",
-        kMethod | kHeavy | kInner,
+        kMethod | kInner,
         [](Args& a) {
           const Tensor roots[] = {a.tensor(0)}, grads[] = {a.tensor(1)};
-          run_backward(a, roots, grads);
+          return run_backward(a, roots, grads);
         },
         "Add the gradient of this tensor into the ``.grad`` of every leaf it depends on, or of "
         "`inputs` alone."),
     def(
         "backward(Tensor[] tensors, Tensor?[]? grad_tensors=None, bool? retain_graph=None, bool "
         "create_graph=False, Tensor[]? inputs=None) -> None",
-        kFunction | kHeavy | kInner,
+        kFunction | kInner,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(1).begin(), a.tensors(1).end());
           grads.resize(a.has(1) ? grads.size() : a.tensors(0).size());
-          run_backward(a, a.tensors(0), grads);
+          return run_backward(a, a.tensors(0), grads);
         },
         "Add the gradient of `tensors` into the ``.grad`` of every leaf they depend on, or of "
         "`inputs` alone."),
@@ -128,13 +143,18 @@ constexpr Def kDefs[] = {
         "grad(Tensor[] outputs, Tensor[] inputs, Tensor?[]? grad_outputs=None, bool? "
         "retain_graph=None, bool create_graph=False, bool allow_unused=False) -> tuple[Any, "
         "...]",
-        kFunction | kHeavy | kInner,
+        kFunction | kInner,
         [](Args& a) {
           std::vector<Tensor> grads(a.tensors(2).begin(), a.tensors(2).end());
           grads.resize(a.has(2) ? grads.size() : a.tensors(0).size());
           const bool create = a.flag(4);
-          return grad(a.tensors(0), a.tensors(1), grads, a.has(3) ? a.flag(3) : create, create,
-                      a.flag(5));
+          std::vector<Tensor> found;
+          {
+            LongRun run;
+            found = grad(a.tensors(0), a.tensors(1), grads, a.has(3) ? a.flag(3) : create, create,
+                         a.flag(5), run);
+          }
+          return to_python(found);
         },
         "The gradient of `outputs` with respect to `inputs`; None where unused and allowed."),
     def(

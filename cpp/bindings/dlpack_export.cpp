@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include "autograd/autograd.h"
+#include "bindings/autograd_objects.h"
 #include "bindings/convert.h"
 #include "bindings/dlpack.h"
 #include "ops/ops.h"
@@ -42,8 +43,8 @@ std::pair<int64_t, int64_t> two(const char* what, PyObject* o) {
   return {values[0], values[1]};
 }
 
-// What a consumer holds on to. It dies on any thread, with the GIL or without: memory that belongs
-// to Python takes the GIL itself (see Storage).
+// What a consumer holds on to. It dies on any thread, with the GIL or without; a storage is let go
+// under it (core/sharing.h), or not at all when there is none any more.
 template <class Managed>
 struct Export {
   Managed managed;
@@ -53,6 +54,8 @@ struct Export {
 
 template <class Managed>
 void destroy(Managed* managed) {
+  if (!Py_IsInitialized() || finalizing()) return;
+  const py::gil_scoped_acquire gil;
   delete static_cast<Export<Managed>*>(managed->context);
 }
 

@@ -2,6 +2,7 @@
 
 #include "bindings/args.h"
 #include "bindings/bind.h"
+#include "core/sharing.h"
 
 namespace lamina::bindings {
 
@@ -48,4 +49,7 @@ PYBIND11_MODULE(_core, m) {
   bind_info();
   bind_aliases();
   add_bound(m.ptr());
+#if !defined(Py_GIL_DISABLED)
+  lamina::host_has_lock();
+#endif
 }

@@ -1,36 +1,28 @@
 // Blocks are cached by size class, so that a steady training step asks the system for nothing.
 //
-// Classes: multiples of 64 bytes up to 1 KiB, then eight steps to each power of two (at most 12.5%
-// waste). A freed block is kept unless the cache would then hold more than was ever live at once,
-// and 64 MiB for what earlier phases left: a program that shrinks gives memory back, one in a loop
-// never does.
+// Up to 1 KiB they come from the pool. Classes above: eight steps to each power of two (at
+// most 12.5% waste). A freed block is kept unless the cache would then hold more than was ever live
+// at once, and 64 MiB for what earlier phases left: a program that shrinks gives memory back, one
+// in a loop never does.
 #include "core/allocator.h"
 
 #include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <new>
-#include <vector>
+#include <utility>
+
+#include "core/pool.h"
+#include "core/spin_lock.h"
 
 namespace lamina {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kCaching = false;  // a reused block would hide a use after free
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool kCaching = false;
-#else
-constexpr bool kCaching = true;
-#endif
-#else
-constexpr bool kCaching = true;
-#endif
-
 constexpr size_t kAlignment = 64;
-constexpr size_t kFine = 1024;  // below it, one class for each 64 bytes
 constexpr int kSteps = 8;
-constexpr int kClasses = 16 + kSteps * 54;  // every size that has 64 bits
+constexpr int kFirst = 10;  // the power of two that is the pool's largest
+constexpr int kClasses = kSteps * (64 - kFirst);
+static_assert(kLargestPooled == size_t{1} << kFirst);
 constexpr int64_t kCacheSlack = int64_t{64} << 20;
 
 struct SizeClass {
@@ -39,28 +31,17 @@ struct SizeClass {
 };
 
 SizeClass size_class(size_t bytes) {
-  if (bytes <= kFine) {
-    const size_t blocks = bytes == 0 ? 1 : (bytes + kAlignment - 1) / kAlignment;
-    return {static_cast<int>(blocks - 1), blocks * kAlignment};
-  }
   const int top = std::bit_width(bytes - 1) - 1;  // 2^top < bytes <= 2^(top+1)
   const size_t step = (size_t{1} << top) / kSteps;
   const size_t over = (bytes - (size_t{1} << top) + step - 1) / step;  // 1..kSteps
-  return {16 + (top - 10) * kSteps + static_cast<int>(over) - 1, (size_t{1} << top) + over * step};
+  return {(top - kFirst) * kSteps + static_cast<int>(over) - 1, (size_t{1} << top) + over * step};
 }
-
-class SpinLock {
- public:
-  void lock() noexcept {
-    while (flag_.test_and_set(std::memory_order_acquire))
-      while (flag_.test(std::memory_order_relaxed)) {
-      }
-  }
-  void unlock() noexcept { flag_.clear(std::memory_order_release); }
-
- private:
-  std::atomic_flag flag_;
-};
+// The bytes of a block of class i.
+size_t class_bytes(int i) {
+  const size_t top = size_t{1} << (kFirst + i / kSteps);
+  return top + top / kSteps * static_cast<size_t>(i % kSteps + 1);
+}
+int64_t pooled_bytes(size_t bytes) { return static_cast<int64_t>((bytes + 63) / 64 * 64); }
 
 // A free block's first word links to the next one.
 struct FreeBlock {
@@ -98,6 +79,16 @@ void add_live(Cache& c, int64_t bytes) noexcept {
 }
 
 void* allocate(Device, size_t bytes) {
+  if (bytes <= kLargestPooled) {
+    void* data = pool_take(bytes);
+    if (!data) {
+      empty_cache();
+      data = pool_take(bytes);
+    }
+    check<MemoryError>(data != nullptr, "cannot allocate ", bytes, " bytes");
+    pool_count(pooled_bytes(bytes));
+    return data;
+  }
   Cache& c = cache();
   const SizeClass cls = size_class(bytes);
   if (kCaching) {
@@ -119,6 +110,10 @@ void* allocate(Device, size_t bytes) {
 }
 
 void deallocate(Device, void* data, size_t bytes) noexcept {
+  if (bytes <= kLargestPooled) {
+    pool_count(-pooled_bytes(bytes));
+    return pool_give(data, bytes);
+  }
   Cache& c = cache();
   const SizeClass cls = size_class(bytes);
   const auto size = static_cast<int64_t>(cls.bytes);
@@ -156,8 +151,10 @@ void register_allocator(DeviceKind kind, const Allocator* a) {
 
 AllocatorStats allocator_stats() {
   const Cache& c = cache();
+  const PoolStats pool = pool_stats();
   const int64_t live = c.live.load();
-  return {live, c.held.load() - live, c.peak.load(), c.system_calls.load()};
+  return {live + pool.counted_bytes, c.held.load() - live + pool.waiting_bytes,
+          c.peak.load() + pool.counted_bytes, c.system_calls.load() + pool.system_calls};
 }
 
 void empty_cache() {
@@ -167,16 +164,11 @@ void empty_cache() {
     FreeBlock* block = std::exchange(c.free[i], nullptr);
     c.locks[i].unlock();
     while (block) {
-      FreeBlock* next = block->next;
-      // The class size is only needed for the count; recover it from the class index.
-      std::free(block);
-      block = next;
-      c.held.fetch_sub(i < 16 ? (i + 1) * 64
-                              : (int64_t{1} << (10 + (i - 16) / kSteps)) / kSteps *
-                                    (kSteps + (i - 16) % kSteps + 1),
-                       std::memory_order_relaxed);
+      std::free(std::exchange(block, block->next));
+      c.held.fetch_sub(static_cast<int64_t>(class_bytes(i)), std::memory_order_relaxed);
     }
   }
+  empty_pool();
 }
 
 }  // namespace lamina

@@ -5,17 +5,20 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/pool.h"
+#include "core/sharing.h"
+
 namespace lamina {
 
-class RefCounted {
+class RefCounted : public Pooled {
  public:
   RefCounted() = default;
   RefCounted(const RefCounted&) = delete;
   RefCounted& operator=(const RefCounted&) = delete;
 
-  void retain() const noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() const noexcept { add<uint32_t>(refs_, 1, std::memory_order_relaxed); }
   void release() const noexcept {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_release();
+    if (add<uint32_t>(refs_, -1u, std::memory_order_acq_rel) == 1) last_release();
   }
   // For weak back pointers: fails once the count has reached zero.
   bool try_retain() const noexcept {

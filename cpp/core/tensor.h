@@ -65,7 +65,7 @@ class Storage final : public RefCounted {
   uint32_t version() const { return version_.load(std::memory_order_relaxed); }
   const char* last_writer() const { return last_writer_; }
   void wrote(const char* op) {
-    version_.fetch_add(1, std::memory_order_relaxed);
+    add<uint32_t>(version_, 1, std::memory_order_relaxed);
     last_writer_ = op;
   }
 
@@ -81,11 +81,13 @@ class Storage final : public RefCounted {
 };
 
 // The autograd layer derives its record of a tensor from this.
-struct AutogradRecord {
+struct AutogradRecord : Pooled {
   virtual ~AutogradRecord() = default;
 };
 
 struct TensorImpl final : RefCounted {
+  TensorImpl() {
+  }  // or `new TensorImpl()` would zero all of it first  NOLINT(modernize-use-equals-default)
   Ptr<Storage> storage;
   int64_t offset = 0;  // in elements
   Dims sizes;

@@ -42,12 +42,7 @@ Tensor scalar(Scalar value, Device device) {
   const DType dtype = value.kind == Scalar::Kind::Bool  ? DType::Bool
                       : value.kind == Scalar::Kind::Int ? DType::Int64
                                                         : DType::Float64;
-  // The last one of its kind again, when nobody else holds it: an allocation costs as much as the
-  // op that takes the number.
-  thread_local Tensor last[3];
-  Tensor& out = last[static_cast<int>(value.kind)];
-  if (!out.defined() || out.impl()->ref_count() != 1 || out.storage().ref_count() != 1)
-    out = empty({}, dtype);
+  const Tensor out = empty({}, dtype);
   if (dtype == DType::Float64)
     *out.as<double>() = value.d;
   else if (dtype == DType::Int64)
