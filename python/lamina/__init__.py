@@ -307,6 +307,7 @@ if TYPE_CHECKING:
         cuda,
         datasets,
         distributed,
+        distributions,
         special,
         testing,
         train,
@@ -321,7 +322,8 @@ if TYPE_CHECKING:
         IntTensor,
         LongTensor,
     )
-    from lamina.serialization import load, save
+    from lamina._summary import summary
+    from lamina.serialization import load, load_torch, save, save_torch
 
 __all__ = [
     "BoolTensor",
@@ -420,6 +422,7 @@ __all__ = [
     "diagonal",
     "diff",
     "distributed",
+    "distributions",
     "div",
     "divide",
     "dot",
@@ -498,6 +501,7 @@ __all__ = [
     "linalg",
     "linspace",
     "load",
+    "load_torch",
     "log",
     "log1p",
     "log2",
@@ -571,6 +575,7 @@ __all__ = [
     "rsqrt",
     "rsub",
     "save",
+    "save_torch",
     "scatter",
     "scatter_add",
     "seed",
@@ -599,6 +604,7 @@ __all__ = [
     "sub",
     "subtract",
     "sum",
+    "summary",
     "swapaxes",
     "swapdims",
     "t",
@@ -650,8 +656,12 @@ _LAZY = {
     "LongTensor": ("lamina._legacy", "LongTensor"),
     "datasets": ("lamina.datasets", None),
     "distributed": ("lamina.distributed", None),
+    "distributions": ("lamina.distributions", None),
     "load": ("lamina.serialization", "load"),
+    "load_torch": ("lamina.serialization", "load_torch"),
     "save": ("lamina.serialization", "save"),
+    "save_torch": ("lamina.serialization", "save_torch"),
+    "summary": ("lamina._summary", "summary"),
     "special": ("lamina.special", None),
     "testing": ("lamina.testing", None),
     "train": ("lamina.train", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import accumulate, count
 
 from lamina import _core
@@ -22,10 +23,14 @@ _keys = count()
 class RemovableHandle:
     """Removes a hook again: by ``remove()`` or at the end of a ``with`` block."""
 
-    def __init__(self, module: Module, table: dict[int, Any], hook: Any, prepend: bool) -> None:
-        self._module = module
+    def __init__(
+        self, table: dict[int, Any], hook: Any, prepend: bool = False, module: Module | None = None
+    ) -> None:
+        self._module = module  # whose table of hooks on calls is dropped with its last hook
         self._table = table
         self._key = next(_keys)
+        while self._key in table:  # a module that was pickled keeps the keys of its process
+            self._key = next(_keys)
         if prepend:
             others = dict(table)
             table.clear()
@@ -37,8 +42,8 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook off; doing so twice is harmless."""
         self._table.pop(self._key, None)
-        hooks = self._module._hooks
-        if hooks is not None and not (hooks.before or hooks.after or hooks.backward):
+        hooks = None if self._module is None else self._module._hooks
+        if self._module is not None and hooks is not None and hooks.is_empty():
             self._module._hooks = None
 
     def __enter__(self) -> RemovableHandle:
@@ -53,11 +58,32 @@ class Hooks:
 
     def __init__(self) -> None:
         self.before: dict[int, tuple[Callable[..., Any], bool]] = {}
-        self.after: dict[int, tuple[Callable[..., Any], bool]] = {}
+        self.after: dict[int, tuple[Callable[..., Any], bool, bool]] = {}
+        self.backward_before: dict[int, Callable[..., Any]] = {}
         self.backward: dict[int, Callable[..., Any]] = {}
+
+    def is_empty(self) -> bool:
+        return not (self.before or self.after or self.backward or self.backward_before)
 
     def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``module.forward`` with every hook around it."""
+        if not any(always for _, _, always in self.after.values()):
+            return self._run(module, args, kwargs, {})
+        # The hooks that ran, and the latest arguments and output for those that did not.
+        done: dict[str, Any] = {"ran": set(), "seen": (args, kwargs, None)}
+        try:
+            return self._run(module, args, kwargs, done)
+        except Exception:
+            for key, (hook, with_kwargs, always) in list(self.after.items()):
+                if always and key not in done["ran"]:
+                    args, kwargs, output = done["seen"]
+                    with suppress(Exception):  # the error of the call is the one to report
+                        hook(module, *((args, kwargs) if with_kwargs else (args,)), output)
+            raise
+
+    def _run(
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], done: dict[str, Any]
+    ) -> Any:
         for hook, with_kwargs in list(self.before.values()):
             if with_kwargs:
                 changed = hook(module, args, kwargs)
@@ -73,11 +99,17 @@ class Hooks:
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
         watch = None
-        if self.backward and is_grad_enabled():
-            watch = _BackwardWatch(module, list(self.backward.values()))
+        if (self.backward or self.backward_before) and is_grad_enabled():
+            before, after = list(self.backward_before.values()), list(self.backward.values())
+            watch = _BackwardWatch(module, before, after)
             args = watch.watch_inputs(args)
+        if done:
+            done["seen"] = (args, kwargs, None)
         output = module.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self.after.values()):
+        for key, (hook, with_kwargs, _) in list(self.after.items()):
+            if done:
+                done["ran"].add(key)
+                done["seen"] = (args, kwargs, output)
             extra = (args, kwargs, output) if with_kwargs else (args, output)
             changed = hook(module, *extra)
             if changed is not None:
@@ -123,8 +155,14 @@ def _watch(
 class _BackwardWatch:
     """Calls full backward hooks once the gradients of a call's inputs and outputs are known."""
 
-    def __init__(self, module: Module, hooks: list[Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        module: Module,
+        before: list[Callable[..., Any]],
+        hooks: list[Callable[..., Any]],
+    ) -> None:
         self.module = module
+        self.before = before
         self.hooks = hooks
         self.n_inputs = 0
         self.watched: list[int] = []
@@ -149,16 +187,32 @@ class _BackwardWatch:
         if not live:
             return output
 
-        def outputs_known(gradients: list[Tensor]) -> None:
-            self.grad_output = _replaced((None,) * len(outputs), live, gradients)
+        def outputs_known(gradients: list[Tensor]) -> list[Tensor] | None:
+            known = _replaced((None,) * len(outputs), live, gradients)
+            self.grad_output = changed = self._changed_output(known)
             if not self.watched:
                 self._run((None,) * self.n_inputs)
+            return None if changed is known else [changed[i] for i in live]
 
         aliases = _watch([outputs[i] for i in live], outputs_known)
         if isinstance(output, Tensor):
             return aliases[0]
         changed = _replaced(tuple(outputs), live, aliases)
         return list(changed) if isinstance(output, list) else changed
+
+    def _changed_output(self, grad_output: Gradients) -> Gradients:
+        for hook in self.before:
+            changed = hook(self.module, grad_output)
+            if changed is None:
+                continue
+            changed = changed if isinstance(changed, tuple) else (changed,)
+            if len(changed) != len(grad_output):
+                raise RuntimeError(
+                    f"a backward pre-hook returned {len(changed)} gradient(s) for "
+                    f"{len(grad_output)} output(s)"
+                )
+            grad_output = changed
+        return grad_output
 
     def _inputs_known(self, gradients: list[Tensor]) -> list[Tensor] | None:
         blank: Gradients = (None,) * self.n_inputs

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from lamina._core import Tensor
-from lamina.nn.parameter import Parameter
+from lamina.nn.parameter import Buffer, Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,12 +36,16 @@ class ModuleTree:
             kind = PARAMETER
         elif isinstance(value, ModuleTree):
             kind = MODULE
+        elif isinstance(value, Buffer):
+            kind = BUFFER
         registry = self.__dict__.get("_registry")
         if registry is None:
             if kind is not None:
                 raise AttributeError(f"cannot assign {name!r} before Module.__init__() was called")
         elif kind is not None:
             self._register(name, value, kind)
+            if kind == BUFFER:
+                self._set_persistent(name, value.persistent)
             return
         else:
             known = registry.get(name)
@@ -104,6 +108,9 @@ class ModuleTree:
                 f"register_buffer: {name!r} must be a Tensor or None, got {type(tensor).__name__}"
             )
         self._register_new(name, tensor, BUFFER)
+        self._set_persistent(name, persistent)
+
+    def _set_persistent(self, name: str, persistent: bool) -> None:
         if persistent:
             self._transient.discard(name)
         else:
@@ -230,11 +237,55 @@ class ModuleTree:
             module = found
         return module
 
-    def _named_state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Every entry of the state: shared tensors under all their names."""
-        for name, value in (self._own(PARAMETER) | self._own(BUFFER)).items():
-            if value is not None and name not in self._transient:
-                yield prefix + name, value
-        for name, module in self._own(MODULE).items():
-            if module is not None:
-                yield from module._named_state(f"{prefix}{name}.")
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at a dotted path, in place of what is there.
+
+        With ``strict`` there must be a module at that path.
+
+        Raises
+        ------
+        ValueError
+            If the path is empty, or ``module`` is none.
+        AttributeError
+            If a step of the path is missing or, with ``strict``, its end is.
+        """
+        if not target or not isinstance(module, ModuleTree):
+            raise ValueError(
+                f"set_submodule: needs a path and a Module, got {target!r} and "
+                f"{type(module).__name__}"
+            )
+        parent, _, name = target.rpartition(".")
+        if strict:
+            self.get_submodule(target)
+        setattr(self.get_submodule(parent), name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at a dotted path such as ``"encoder.0.weight"``.
+
+        Raises
+        ------
+        AttributeError
+            If a step of the path is missing or its end is no parameter.
+        """
+        return self._get_tensor(target, PARAMETER)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer at a dotted path such as ``"norm.running_mean"``.
+
+        Raises
+        ------
+        AttributeError
+            If a step of the path is missing or its end is no buffer.
+        """
+        return self._get_tensor(target, BUFFER)  # type: ignore[no-any-return]
+
+    def _get_tensor(self, target: str, kind: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        found = owner._own(kind).get(name)
+        if found is None:
+            raise AttributeError(
+                f"get_{kind}: {type(owner).__name__} has no {kind} {name!r} "
+                f"(looking for {target!r})"
+            )
+        return found

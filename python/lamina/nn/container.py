@@ -24,9 +24,6 @@ class _Ordered(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(self._listed())
 
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not name.isdigit()]
-
     def _listed(self) -> list[Module]:
         return [module for module in self._modules.values() if module is not None]
 
@@ -143,6 +140,32 @@ class Sequential(_Ordered):
                     f"Sequential: module {name!r} must be a Module, got {type(module).__name__}"
                 )
             self.add_module(name, module)
+
+    def __add__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return self.extend(other)
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*(list(self) * self._times(times)))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        return self.extend(list(self) * (self._times(times) - 1))
+
+    @staticmethod
+    def _times(times: int) -> int:
+        if not isinstance(times, int) or isinstance(times, bool):
+            raise TypeError(f"Sequential: repeats an integer number of times, not {times!r}")
+        if times < 1:
+            raise ValueError(f"Sequential: repeats at least once, got {times}")
+        return times
 
     def forward(self, input: Any) -> Any:
         """Apply every module to the result of the one before.

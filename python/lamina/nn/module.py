@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
-
 from lamina import _core
 from lamina._core import Tensor
 from lamina.autograd.grad_mode import no_grad
 from lamina.nn._hooks import Hooks, RemovableHandle
 from lamina.nn._paths import ANNOTATED, add_path
-from lamina.nn._tree import ModuleTree
+from lamina.nn._state import ModuleState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from typing_extensions import Self
-
-IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
 def _forward_unimplemented(self: Module, *args: Any, **kwargs: Any) -> Any:
@@ -26,7 +22,7 @@ def _forward_unimplemented(self: Module, *args: Any, **kwargs: Any) -> Any:
     raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
 
-class Module(ModuleTree):
+class Module(ModuleState):
     """Base class of layers and models: holds parameters, buffers and child modules.
 
     Assign :class:`Parameter` and ``Module`` objects to attributes in ``__init__``, after
@@ -170,94 +166,11 @@ class Module(ModuleTree):
         """Move parameters and buffers to a CUDA device."""
         return self.to("cuda" if device is None else device)
 
-    # -- state --------------------------------------------------------------------------------
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Take :func:`lamina.compile`'s options and change nothing: there is no compiler."""
+        from lamina._compile import compile
 
-    def state_dict(
-        self,
-        *,
-        destination: dict[str, Tensor] | None = None,
-        prefix: str = "",
-        keep_vars: bool = False,
-    ) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted path.
-
-        Parameters
-        ----------
-        destination : dict, optional
-            Filled and returned instead of a new OrderedDict.
-        prefix : str, default ""
-            Put before every key.
-        keep_vars : bool, default False
-            Give the parameters themselves instead of detached tensors that share their data.
-
-        Examples
-        --------
-        >>> from lamina import nn
-        >>> list(nn.Sequential(nn.Linear(2, 1), nn.ReLU()).state_dict())
-        ['0.weight', '0.bias']
-        """
-        state: dict[str, Tensor] = OrderedDict() if destination is None else destination
-        for name, value in self._named_state(prefix):
-            state[name] = value if keep_vars else value.detach()
-        return state
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> IncompatibleKeys:
-        """Copy values from ``state_dict`` into the parameters and persistent buffers.
-
-        Everything is checked first: after an error the module is what it was. Values are
-        converted to the module's dtypes.
-
-        Parameters
-        ----------
-        state_dict : mapping of str to Tensor
-            As :meth:`state_dict` gives it.
-        strict : bool, default True
-            Refuse missing and unexpected keys, instead of returning them.
-
-        Returns
-        -------
-        IncompatibleKeys
-            Named tuple ``(missing_keys, unexpected_keys)`` of lists.
-
-        Raises
-        ------
-        TypeError
-            If ``state_dict`` is not a mapping.
-        RuntimeError
-            Lists, with ``strict``, the missing and unexpected keys, and always the entries
-            that are no tensors or differ in shape.
-        """
-        if not hasattr(state_dict, "keys"):
-            raise TypeError(f"load_state_dict: expected a mapping, got {type(state_dict).__name__}")
-        own = dict(self._named_state())
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-        problems = []
-        if strict and missing:
-            problems.append(f"  missing key(s)    {', '.join(missing)}")
-        if strict and unexpected:
-            problems.append(f"  unexpected key(s) {', '.join(unexpected)}")
-        for key, tensor in own.items():
-            if key not in state_dict:
-                continue
-            value = state_dict[key]
-            if not isinstance(value, Tensor):
-                problems.append(f"  not a tensor      {key}: got {type(value).__name__}")
-            elif value.shape != tensor.shape:
-                problems.append(
-                    f"  size mismatch     {key}: state has {list(value.shape)}, "
-                    f"module has {list(tensor.shape)}"
-                )
-        if problems:
-            text = f"load_state_dict: the state does not fit this {type(self).__name__}"
-            raise RuntimeError("\n".join([text, *problems]))
-        with no_grad():
-            for key, tensor in own.items():
-                if key in state_dict:
-                    tensor.copy_(state_dict[key])
-        return IncompatibleKeys(missing, unexpected)
+        compile(self, *args, **kwargs)
 
     # -- hooks --------------------------------------------------------------------------------
 
@@ -275,17 +188,33 @@ class Module(ModuleTree):
         as ``hook(module, args, kwargs)`` and returns None or ``(args, kwargs)``.
         """
         table = self._hook_tables().before
-        return RemovableHandle(self, table, (hook, with_kwargs), prepend)
+        return RemovableHandle(table, (hook, with_kwargs), prepend, self)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after every forward; it may return a new output.
 
-        With ``with_kwargs`` it is called as ``hook(module, args, kwargs, output)``.
+        With ``with_kwargs`` it is called as ``hook(module, args, kwargs, output)``. With
+        ``always_call`` it runs even when the call raises; the output that it then sees is None
+        where there is none yet, and what it returns or raises is not looked at.
         """
         table = self._hook_tables().after
-        return RemovableHandle(self, table, (hook, with_kwargs), prepend)
+        return RemovableHandle(table, (hook, with_kwargs, always_call), prepend, self)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` when the gradients of the outputs are known.
+
+        The hook may return a tuple, or one gradient, that takes the place of ``grad_output``.
+        """
+        return RemovableHandle(self._hook_tables().backward_before, hook, prepend, self)
 
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
@@ -297,7 +226,7 @@ class Module(ModuleTree):
         ``grad_input``. If no input requires grad it runs once the gradients of the outputs
         are known.
         """
-        return RemovableHandle(self, self._hook_tables().backward, hook, prepend)
+        return RemovableHandle(self._hook_tables().backward, hook, prepend, self)
 
     # -- text ---------------------------------------------------------------------------------
 
@@ -314,6 +243,9 @@ class Module(ModuleTree):
             return f"{name}({extra})"
         indented = "".join(f"  {line}\n" for line in "\n".join([*lines, *children]).split("\n"))
         return f"{name}(\n{indented})"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name[:1].isdigit()]
 
     def _repr_children(self) -> list[str]:
         return [f"({name}): {module!r}" for name, module in self._modules.items()]

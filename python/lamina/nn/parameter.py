@@ -1,4 +1,4 @@
-"""`Parameter`: a tensor that a module trains."""
+"""`Parameter` and `Buffer`: tensors that belong to a module."""
 
 from __future__ import annotations
 
@@ -54,3 +54,55 @@ class Parameter(Tensor):
 
     def __reduce_ex__(self, protocol: object) -> tuple[Callable[..., Parameter], tuple[Any, ...]]:
         return type(self), (self.data, self.requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that a :class:`Module` lists among its buffers once it is an attribute.
+
+    Assigning one does what ``register_buffer`` does.
+
+    Parameters
+    ----------
+    data : Tensor, optional
+        The values; they are shared, not copied. Default: an empty tensor.
+    persistent : bool, default True
+        Whether it is part of the module's ``state_dict``.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> module = nn.Module()
+    >>> module.mean = nn.Buffer(lamina.zeros(2))
+    >>> list(module.state_dict())
+    ['mean']
+    """
+
+    persistent: bool
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
+        """Make an alias of ``data`` that remembers whether it is saved."""
+        if data is None:
+            data = _core.empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Buffer: data must be a Tensor, got {type(data).__name__}")
+        self: Buffer = Tensor.__new__(cls, data.detach())
+        self.requires_grad_(data.requires_grad)
+        self.persistent = persistent
+        return self
+
+    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
+        """Everything is done by ``__new__``."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
+        copied: Buffer | None = memo.get(id(self))
+        if copied is None:
+            copied = memo[id(self)] = type(self)(self.clone(), persistent=self.persistent)
+        return copied
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Callable[..., Buffer], tuple[Any, ...]]:
+        return _make_buffer, (type(self), self.detach(), self.persistent)
+
+
+def _make_buffer(cls: type[Buffer], data: Tensor, persistent: bool) -> Buffer:
+    return cls(data, persistent=persistent)

@@ -5,6 +5,8 @@ holds one text, ``lamina``: JSON with a format number, a tree (the containers an
 with references to the tensors; JSON in JSON) and a digest (SHA-256 over the tree and every
 tensor's name, dtype, shape and bytes). `load` returns what was saved or raises `ValueError`;
 it never unpickles and never returns a part.
+
+`load_torch` and `save_torch` read and write PyTorch's own files.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from lamina._files import atomic_write
 from lamina.serialization._format import DamagedError
 from lamina.serialization._read import Decoder, verified
 from lamina.serialization._write import serialize
+from lamina.serialization.torch_files import load_torch, save_torch
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_torch", "save", "save_torch"]
 
 
 def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
