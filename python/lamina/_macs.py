@@ -26,12 +26,12 @@ def _bilinear(m: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) 
 
 def _conv(m: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
     taps = math.prod(m.weight.shape[1:])  # in_channels / groups and the kernel
-    return int(out.numel()) * taps
+    return int(out.numel() * taps)
 
 
 def _conv_transpose(m: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
     taps = math.prod(m.weight.shape[1:])  # out_channels / groups and the kernel
-    return int(_input(args, kwargs).numel()) * taps
+    return int(_input(args, kwargs).numel() * taps)
 
 
 _GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}

@@ -144,7 +144,7 @@ class Categorical(Distribution):
         return -(logits * self.probs).sum(-1)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """Return every category along a new first dimension: ``[K, *batch]``, or ``[K, 1, ...]``."""
+        """Return every category along a new first dimension: ``[K, *batch]`` or ``[K, 1, ...]``."""
         values = _core.arange(self._categories, device=self._param.device)
         values = values.view([-1] + [1] * len(self.batch_shape))
         return values.expand((self._categories, *self.batch_shape)) if expand else values

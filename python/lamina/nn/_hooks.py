@@ -187,7 +187,7 @@ class _BackwardWatch:
         if not live:
             return output
 
-        def outputs_known(gradients: list[Tensor]) -> list[Tensor] | None:
+        def outputs_known(gradients: list[Tensor]) -> list[Any] | None:
             known = _replaced((None,) * len(outputs), live, gradients)
             self.grad_output = changed = self._changed_output(known)
             if not self.watched:

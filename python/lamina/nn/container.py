@@ -160,7 +160,7 @@ class Sequential(_Ordered):
         return self.extend(list(self) * (self._times(times) - 1))
 
     @staticmethod
-    def _times(times: int) -> int:
+    def _times(times: Any) -> int:
         if not isinstance(times, int) or isinstance(times, bool):
             raise TypeError(f"Sequential: repeats an integer number of times, not {times!r}")
         if times < 1:

@@ -11,11 +11,11 @@ from lamina.nn.parameter import Parameter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
-    from typing import Any, overload
+    from typing import Any, Union, overload
 
     from typing_extensions import Self
 
-    Entries = Mapping[str, Any] | Iterable[tuple[str, Any]]
+    Entries = Union[Mapping[str, Any], Iterable[tuple[str, Any]], "ModuleDict", "ParameterDict"]
 
 
 def _pairs(who: str, entries: Entries) -> list[tuple[str, Any]]:
@@ -27,6 +27,7 @@ def _pairs(who: str, entries: Entries) -> list[tuple[str, Any]]:
             f"{who}: expected a mapping or pairs of key and value, got {type(entries).__name__}"
         )
     pairs = []
+    entry: Any
     for place, entry in enumerate(entries):
         if not isinstance(entry, (tuple, list)) or len(entry) != 2:
             raise ValueError(

@@ -74,7 +74,11 @@ def fill(file: Any, view: memoryview) -> None:
 
 
 def shown(text: object) -> str:
-    """Quote a text of the file, cut where it is long."""
+    """Quote a text or number of the file, cut where it is long; of other values, the type."""
+    if isinstance(text, str):
+        text = text[:80]
+    elif not isinstance(text, (int, float)):  # a list, say, may be of any depth
+        return f"a {type(text).__name__}"
     listed = ascii(text)
     return listed if len(listed) <= 80 else listed[:77] + "..."
 

@@ -21,6 +21,7 @@ from lamina.serialization._torch_pickle import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from lamina._core import Tensor
@@ -97,13 +98,13 @@ def _tensor(
         start, strides = 0, [0] * len(sizes)
     elif last >= storage.numel:
         raise DamagedError(
-            f"damaged: a tensor {shown(sizes)} with strides {shown(strides)} from element {start} "
+            f"damaged: a tensor {sizes} with strides {strides} from element {start} "
             f"reaches outside its storage of {storage.numel} elements"
         )
     try:
         tensor = storage.base.as_strided(sizes, strides, start)
     except MemoryError:
-        raise DamagedError(f"damaged: no tensor has sizes {shown(sizes)}") from None
+        raise DamagedError(f"damaged: no tensor has sizes {sizes}") from None
     if requires_grad is True and tensor.is_floating_point():
         tensor.requires_grad_()
     return tensor
@@ -126,16 +127,25 @@ def _from_type(function: Any, kind: Any, arguments: Any, _state: Any) -> Any:
     return function.build(*arguments)
 
 
+def _listed(items: Any) -> Any:
+    """Return a list or tuple: a tensor could be iterated as well, for ever."""
+    if not isinstance(items, (list, tuple)):
+        raise TypeError(f"a {type(items).__name__} where a list should be")
+    return items
+
+
 def _ordered(pairs: Any = ()) -> OrderedDict[Any, Any]:
-    return OrderedDict((checked_key(key), value) for key, value in pairs)
+    return OrderedDict((checked_key(key), value) for key, value in map(_listed, _listed(pairs)))
 
 
-def _counter(counts: Any = ()) -> Counter[Any]:
-    return Counter({checked_key(key): int(counts[key]) for key in counts})
+def _counter(counts: Any) -> Counter[Any]:
+    if not isinstance(counts, dict):
+        raise TypeError(f"a {type(counts).__name__} where a dict should be")
+    return Counter({key: _whole(count) for key, count in counts.items()})
 
 
 def _set(items: Any = ()) -> set[Any]:
-    return {checked_key(item) for item in items}
+    return {checked_key(item) for item in _listed(items)}
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
@@ -145,30 +155,28 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
 
 
 def _size(sizes: Any = ()) -> _core.Size:
-    return _core.Size([_whole(n) for n in sizes])
+    return _core.Size([_whole(n) for n in _listed(sizes)])
 
 
 def _device(kind: Any, index: Any = None) -> _core.device:
     return _core.device(kind if index is None else f"{kind}:{_whole(index)}")
 
 
-_GLOBALS: dict[str, Any] = {
-    name: Function(name, build)
-    for name, build in {
-        "torch._utils._rebuild_tensor": _tensor,
-        "torch._utils._rebuild_tensor_v2": _tensor,
-        "torch._utils._rebuild_parameter": _parameter,
-        "torch._utils._rebuild_parameter_with_state": _parameter,
-        "torch._tensor._rebuild_from_type_v2": _from_type,
-        "collections.OrderedDict": _ordered,
-        "collections.Counter": _counter,
-        "builtins.set": _set,
-        "__builtin__.set": _set,
-        "_codecs.encode": _encode,
-        "torch.Size": _size,
-        "torch.device": _device,
-    }.items()
+_BUILDERS: dict[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "collections.OrderedDict": _ordered,
+    "collections.Counter": _counter,
+    "builtins.set": _set,
+    "__builtin__.set": _set,
+    "_codecs.encode": _encode,
+    "torch.Size": _size,
+    "torch.device": _device,
 }
+_GLOBALS: dict[str, Any] = {name: Function(name, build) for name, build in _BUILDERS.items()}
 _GLOBALS |= {f"torch.{name}": kind for name, kind in _STORAGES.items()}
 _GLOBALS |= {f"torch.cuda.{name}": kind for name, kind in _STORAGES.items()}
 _GLOBALS |= {
@@ -265,10 +273,10 @@ def _fill(storage: Storage, kind: StorageType, read: Any) -> None:
 
     target = storage.base.numpy()
     if kind.stored == numpy.dtype(target.dtype).str.replace("|", ""):
-        read(memoryview(target.view("u1")))
+        read(target.view("u1").data)
         return
     raw = numpy.empty(storage.numel * kind.size, "u1")
-    read(memoryview(raw))
+    read(raw.data)
     if kind.stored == "bool":
         if raw.size and raw.max() > 1:
             raise DamagedError("damaged: a bool storage holds bytes other than 0 and 1")

@@ -124,6 +124,10 @@ class _Writer:
             plain = obj if obj is None or type(obj) in (bool, int, float) else str(obj)
             self.out += pickle.dumps(plain, 2)[2:-1]
 
+    def _values(self, *objs: Any) -> None:
+        for obj in objs:
+            self.value(obj)
+
     def _call(self, module: str, name: str, arguments: tuple[Any, ...]) -> None:
         self.out += f"c{module}\n{name}\n".encode()
         self.value(arguments)
@@ -148,12 +152,10 @@ class _Writer:
         self.out += b"ctorch._utils\n_rebuild_tensor_v2\n(("
         self.value("storage")
         self.out += f"ctorch\n{_STORAGE_NAMES[array.dtype.name]}\n".encode()
-        for part in (str(number), "cpu", int(array.size)):
-            self.value(part)
+        self._values(str(number), "cpu", int(array.size))
         self.out += b"tQ"
         wants = tensor.requires_grad and not parameter
-        for part in (offset, tuple(shape), tuple(strides), wants):
-            self.value(part)
+        self._values(offset, tuple(shape), tuple(strides), wants)
         self._call("collections", "OrderedDict", ())
         self.out += b"tR"
         if parameter:

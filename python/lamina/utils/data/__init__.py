@@ -1,7 +1,8 @@
 """Datasets, samplers and the loader that turns them into batches, with PyTorch's names."""
 
-from lamina.utils.data.collate import default_collate
+from lamina.utils.data.collate import default_collate, default_convert
 from lamina.utils.data.dataset import (
+    ChainDataset,
     ConcatDataset,
     Dataset,
     IterableDataset,
@@ -10,10 +11,19 @@ from lamina.utils.data.dataset import (
     random_split,
 )
 from lamina.utils.data.loader import DataLoader
-from lamina.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from lamina.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from lamina.utils.data.worker import get_worker_info
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
@@ -22,7 +32,17 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
     "default_collate",
+    "default_convert",
+    "get_worker_info",
     "random_split",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from lamina._errors import absent
+
+    raise absent(__name__, name, __all__)

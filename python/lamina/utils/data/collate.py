@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina import _core
 
-__all__ = ["default_collate"]
+__all__ = ["default_collate", "default_convert"]
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -64,6 +64,38 @@ def default_collate(batch: Sequence[Any]) -> Any:
         "default_collate: samples must be tensors, NumPy arrays, numbers, strings, dicts, tuples "
         f"or lists, not {type(first).__name__}; give DataLoader a collate_fn"
     )
+
+
+def default_convert(data: Any) -> Any:
+    """Make tensors of the NumPy arrays in a sample, and leave everything else as it is.
+
+    Parameters
+    ----------
+    data : Any
+        A sample; dicts, tuples and lists are gone through.
+
+    Returns
+    -------
+    Any
+        The same structure with tensors in it.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> default_convert({"x": numpy.zeros(2), "name": "a"})
+    {'x': tensor([0., 0.], dtype=lamina.float64), 'name': 'a'}
+    """
+    if isinstance(data, _core.Tensor):
+        return data
+    if type(data).__module__ == "numpy":
+        return data if data.dtype.kind in "USOMmV" else _core.as_tensor(data)
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(default_convert(value) for value in data))
+    if isinstance(data, (list, tuple)):
+        return [default_convert(value) for value in data]
+    return data
 
 
 def _stack(samples: Sequence[_core.Tensor]) -> _core.Tensor:

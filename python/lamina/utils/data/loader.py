@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from lamina import _core
-from lamina.utils.data.collate import default_collate
+from lamina.utils.data.collate import default_collate, default_convert
 from lamina.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
 from lamina.utils.data.sampler import (
     BatchSampler,
@@ -18,10 +18,11 @@ from lamina.utils.data.sampler import (
     RandomSampler,
     Sampler,
     SequentialSampler,
-    check_batch_size,
+    check_count,
     count_batches,
     row_numbers,
 )
+from lamina.utils.data.worker import WorkerInfo, set_worker_info
 
 __all__ = ["DataLoader"]
 
@@ -42,7 +43,7 @@ class DataLoader(Generic[T_co]):
     dataset : Dataset
         Anything with ``__getitem__`` and ``__len__``, or an `IterableDataset`.
     batch_size : int or None, default 1
-        Samples in a batch. None gives single samples, not joined.
+        Samples in a batch. None gives single samples, not joined, NumPy arrays as tensors.
     shuffle : bool, default False
         A new random order at each pass.
     sampler : Sampler or iterable of int, optional
@@ -55,7 +56,8 @@ class DataLoader(Generic[T_co]):
         not where it is pure Python. A dataset that draws random numbers in ``__getitem__``
         draws them in an order that varies when there is more than one thread.
     collate_fn : callable, optional
-        Makes a batch from a list of samples. Default: `default_collate`.
+        Makes a batch from a list of samples. Default: `default_collate`, or
+        `default_convert` for single samples.
     pin_memory : bool, default False
         Accepted, without effect.
     drop_last : bool, default False
@@ -69,8 +71,8 @@ class DataLoader(Generic[T_co]):
         Default: the process-wide generator (`lamina.manual_seed`).
     prefetch_factor : int, optional
         Batches prepared ahead for each thread. Default: 2.
-    multiprocessing_context, persistent_workers, pin_memory_device
-        Accepted, without effect: there are no worker processes.
+    multiprocessing_context, persistent_workers, pin_memory_device, in_order
+        Accepted, without effect: there are no worker processes, and batches come in order.
 
     Raises
     ------
@@ -108,6 +110,7 @@ class DataLoader(Generic[T_co]):
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
         pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
         if num_workers < 0:
             raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
@@ -127,7 +130,7 @@ class DataLoader(Generic[T_co]):
                                  "and drop_last")  # fmt: skip
             batch_size = None
         elif batch_size is not None:
-            check_batch_size("DataLoader", batch_size)
+            check_count("DataLoader", "batch_size", batch_size)
         elif drop_last:
             raise ValueError("DataLoader: drop_last needs a batch_size")
         if sampler is None and not stream:
@@ -215,7 +218,7 @@ class DataLoader(Generic[T_co]):
                 yield partial(_gather, tensors, order[start:stop])
 
     def _single(self, read: Callable[[], Any]) -> Any:
-        return read() if self.collate_fn is None else self.collate_fn(read())
+        return (self.collate_fn or default_convert)(read())
 
     def _join(self, read: Callable[[], list[Any]]) -> Any:
         return (self.collate_fn or default_collate)(read())
@@ -234,9 +237,13 @@ class DataLoader(Generic[T_co]):
 
         numbers = itertools.count()
 
+        seed = _core.initial_seed()
+
         def start() -> None:
+            number = next(numbers)
+            set_worker_info(WorkerInfo(number, self.num_workers, seed + number, self.dataset))
             if self.worker_init_fn is not None:
-                self.worker_init_fn(next(numbers))
+                self.worker_init_fn(number)
 
         pool = ThreadPoolExecutor(self.num_workers, "lamina-loader", initializer=start)
         waiting: collections.deque[Future[Any]] = collections.deque()
@@ -256,6 +263,8 @@ def _given(value: Any) -> Any:
 
 
 def _read(dataset: Any, batch: Sequence[int]) -> list[Any]:
+    if hasattr(dataset, "__getitems__"):  # a dataset that reads a batch at once
+        return list(dataset.__getitems__(batch))
     return [dataset[index] for index in batch]
 
 

@@ -8,7 +8,14 @@ from typing import Any, Generic, TypeVar
 from lamina import _core
 from lamina.utils.data._random import generator_of, randint, randperm
 
-__all__ = ["BatchSampler", "RandomSampler", "Sampler", "SequentialSampler"]
+__all__ = [
+    "BatchSampler",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "SubsetRandomSampler",
+    "WeightedRandomSampler",
+]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -116,8 +123,92 @@ class RandomSampler(Sampler[int]):
         return order if wanted == order.shape[0] else order[:wanted]
 
 
+class WeightedRandomSampler(Sampler[int]):
+    """Items drawn with given probabilities.
+
+    Parameters
+    ----------
+    weights : sequence of float, or Tensor
+        One for each item; they need not add up to 1.
+    num_samples : int
+        How many to draw.
+    replacement : bool, default True
+        Whether an item may be drawn again.
+    generator : int or generator, optional
+        A seed (the same sequence of draws every time) or a generator object. Default: the
+        process-wide generator.
+
+    Examples
+    --------
+    >>> list(WeightedRandomSampler([0.0, 3.0, 0.0], 4))
+    [1, 1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float] | _core.Tensor,
+        num_samples: int,
+        replacement: bool = True,
+        generator: Any = None,
+    ) -> None:
+        check_count("WeightedRandomSampler", "num_samples", num_samples)
+        if not isinstance(replacement, bool):
+            raise ValueError(
+                f"WeightedRandomSampler: replacement must be a bool, got {replacement!r}"
+            )
+        self.weights = _core.as_tensor(weights, dtype=_core.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(
+                "WeightedRandomSampler: weights must have one dimension, "
+                f"got {list(self.weights.shape)}"
+            )
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator_of(generator)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.epoch().tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def epoch(self) -> _core.Tensor:
+        """One pass as an int64 tensor."""
+        return _core.multinomial(
+            self.weights, self.num_samples, self.replacement, generator=self.generator
+        )
+
+
+class SubsetRandomSampler(Sampler[int]):
+    """Given indices in random order, each once.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        The indices.
+    generator : int or generator, optional
+        A seed (the same sequence of orders every time) or a generator object. Default: the
+        process-wide generator.
+
+    Examples
+    --------
+    >>> sorted(SubsetRandomSampler([7, 3, 5]))
+    [3, 5, 7]
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Any = None) -> None:
+        self.indices = indices
+        self.generator = generator_of(generator)
+
+    def __iter__(self) -> Iterator[int]:
+        return (self.indices[i] for i in randperm(len(self.indices), self.generator).tolist())
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 # The samplers whose whole pass is one tensor, so that no index is handled in Python.
-NativeSampler = (SequentialSampler, RandomSampler)
+NativeSampler = (SequentialSampler, RandomSampler, WeightedRandomSampler)
 
 
 class BatchSampler(Sampler[list[int]]):
@@ -139,7 +230,7 @@ class BatchSampler(Sampler[list[int]]):
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        check_batch_size("BatchSampler", batch_size)
+        check_count("BatchSampler", "batch_size", batch_size)
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -158,10 +249,10 @@ class BatchSampler(Sampler[list[int]]):
         return count_batches(len(self.sampler), self.batch_size, self.drop_last)  # type: ignore[arg-type]
 
 
-def check_batch_size(who: str, batch_size: Any) -> None:
-    """Raise unless `batch_size` is a positive integer."""
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"{who}: batch_size must be a positive integer, got {batch_size!r}")
+def check_count(who: str, name: str, value: Any) -> None:
+    """Raise unless the argument `name` is a positive integer."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{who}: {name} must be a positive integer, got {value!r}")
 
 
 def count_batches(items: int, batch_size: int, drop_last: bool) -> int:
