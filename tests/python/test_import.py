@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("numpy", "rich", "matplotlib", "safetensors", "click", "scipy", "sklearn")
+HEAVY = ("numpy", "rich", "matplotlib", "safetensors", "click", "scipy", "sklearn", "tensorboard")
 
 
 def in_a_process(code, **environment):

@@ -1,10 +1,9 @@
-"""`lamina.nn.Module`: names, modes, state, texts; and the containers."""
+"""`lamina.nn.Module`: names, modes, copies and texts."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-from collections import OrderedDict
 
 import lamina
 import pytest
@@ -133,6 +132,78 @@ def test_get_submodule():
         model.get_submodule("scale")
 
 
+def test_get_parameter_and_get_buffer():
+    model = Block()
+    assert model.get_parameter("first.1.weight") is model.first[1].weight
+    assert model.get_buffer("first.1.running_mean") is model.first[1].running_mean
+    assert model.get_buffer("cache") is model.cache
+    for path in ("seen", "offset", "first", "first.1.gone"):
+        with pytest.raises(AttributeError, match=rf"has no parameter .*for '{path}'"):
+            model.get_parameter(path)
+    with pytest.raises(AttributeError, match="get_buffer: Block has no buffer 'scale'"):
+        model.get_buffer("scale")
+    with pytest.raises(AttributeError, match="has no module 'gone'"):
+        model.get_buffer("gone.x")
+
+
+def test_set_submodule():
+    model = Block()
+    tanh, relu = nn.Tanh(), nn.ReLU()
+    model.set_submodule("first.1", tanh)
+    assert model.first[1] is tanh
+    model.set_submodule("third", relu)
+    assert model.third is relu
+    for path, text in (("fourth", "no module 'fourth'"), ("first.9", "no module '9'")):
+        with pytest.raises(AttributeError, match=text):
+            model.set_submodule(path, relu, strict=True)
+    with pytest.raises(AttributeError, match="no module 'gone'"):
+        model.set_submodule("gone.x", relu)
+    with pytest.raises(ValueError, match="needs a path and a Module, got '' and ReLU"):
+        model.set_submodule("", relu)
+    with pytest.raises(ValueError, match="needs a path and a Module, got 'first' and int"):
+        model.set_submodule("first", 3)
+
+
+def test_dir_leaves_out_what_is_no_identifier():
+    model = nn.Sequential(nn.Linear(1, 1))
+    model.extra = nn.Parameter(lamina.ones(1))
+    names = dir(model)
+    assert "extra" in names
+    assert "forward" in names
+    assert "0" not in names
+
+
+def test_buffer():
+    model = nn.Module()
+    data = lamina.zeros(2)
+    model.kept = nn.Buffer(data)
+    model.hidden = nn.Buffer(lamina.ones(1), persistent=False)
+    assert list(model.state_dict()) == ["kept"]
+    assert [name for name, _ in model.named_buffers()] == ["kept", "hidden"]
+    data.fill_(3)
+    assert model.kept.tolist() == [3.0, 3.0]  # shared, not copied
+    model.kept = lamina.ones(3)  # the name stays a buffer's
+    assert model.state_dict()["kept"].tolist() == [1.0, 1.0, 1.0]
+    model.hidden = nn.Buffer(lamina.ones(1))
+    assert list(model.state_dict()) == ["kept", "hidden"]
+    model.hidden = nn.Parameter(lamina.ones(1))
+    assert [name for name, _ in model.named_buffers()] == ["kept"]
+    assert tuple(nn.Buffer().shape) == (0,)
+    assert not nn.Buffer(data).requires_grad
+    with pytest.raises(TypeError, match="Buffer: data must be a Tensor, got int"):
+        nn.Buffer(3)
+    with pytest.raises(TypeError, match="cannot assign a Buffer to parameter 'weight'"):
+        nn.Linear(1, 1).weight = nn.Buffer(data)
+
+
+def test_compile_changes_nothing():
+    model = nn.Linear(2, 1)
+    assert model.compile(mode="default") is None
+    assert model(lamina.ones(1, 2)).shape == (1, 1)
+    with pytest.raises(TypeError, match="compile: no option 'mod'"):
+        model.compile(mod="default")
+
+
 @pytest.mark.parametrize(
     ("act", "error", "text"),
     [
@@ -240,66 +311,6 @@ def test_conversions_keep_identity_and_integers():
     assert weight.tolist() == values
 
 
-# -- state ---------------------------------------------------------------------------------------
-
-
-def test_state_dict_shares_memory_and_is_detached():
-    model = nn.Linear(2, 1)
-    state = model.state_dict(prefix="a.")
-    assert list(state) == ["a.weight", "a.bias"]
-    assert not state["a.weight"].requires_grad
-    state["a.bias"].fill_(7)
-    assert model.bias.tolist() == [7.0]
-    assert model.state_dict(keep_vars=True)["weight"] is model.weight
-    into = {"x": 1}
-    assert model.state_dict(destination=into) is into
-    assert list(into) == ["x", "weight", "bias"]
-
-
-def test_load_state_dict():
-    source, target = Block(), Block()
-    source.scale.data.fill_(3)
-    kept = target.scale
-    result = target.load_state_dict(source.state_dict())
-    assert result.missing_keys == []
-    assert result.unexpected_keys == []
-    assert target.scale is kept
-    assert kept.requires_grad
-    for key, value in target.state_dict().items():
-        assert value.tolist() == source.state_dict()[key].tolist()
-    doubled = {k: v.double() for k, v in source.state_dict().items()}
-    target.load_state_dict(doubled)
-    assert target.scale.dtype == lamina.float32
-
-
-def test_load_state_dict_lists_everything_and_changes_nothing():
-    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
-    before = {k: v.tolist() for k, v in model.state_dict().items()}
-    state = {k: lamina.zeros_like(v) for k, v in model.state_dict().items()}
-    del state["0.bias"]
-    state["1.bias"] = lamina.zeros(4)
-    state["1.weight"] = 5
-    state["2.weight"] = lamina.zeros(1)
-    with pytest.raises(RuntimeError) as caught:
-        model.load_state_dict(state)
-    assert str(caught.value) == (
-        "load_state_dict: the state does not fit this Sequential\n"
-        "  missing key(s)    0.bias\n"
-        "  unexpected key(s) 2.weight\n"
-        "  not a tensor      1.weight: got int\n"
-        "  size mismatch     1.bias: state has [4], module has [1]"
-    )
-    with pytest.raises(RuntimeError, match=r"fit this Sequential\n  not a tensor .*\n  size mism"):
-        model.load_state_dict(state, strict=False)
-    assert {k: v.tolist() for k, v in model.state_dict().items()} == before
-    del state["1.bias"], state["1.weight"]
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    assert missing == ["0.bias", "1.weight", "1.bias"]
-    assert unexpected == ["2.weight"]
-    assert model[0].weight.tolist() == [[0, 0]] * 3
-    assert model[1].weight.tolist() == before["1.weight"]
-
-
 @pytest.mark.parametrize("carry", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_are_whole_and_independent(carry):
     model = Block().eval()
@@ -381,56 +392,3 @@ def test_repr_is_pytorchs():
 )
 def test_repr_of_layers(module, text):
     assert repr(module()) == text
-
-
-# -- containers ----------------------------------------------------------------------------------
-
-
-def kinds(modules):
-    return [type(module).__name__ for module in modules]
-
-
-def test_sequential():
-    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh())
-    assert len(model) == 3
-    assert kinds(model) == ["Linear", "ReLU", "Tanh"]
-    assert type(model[1:]) is nn.Sequential
-    assert kinds(model[1:]) == ["ReLU", "Tanh"]
-    assert list(model[1:]._modules) == ["1", "2"]
-    assert model[:1][0] is model[0]
-    assert model[-1] is model[2]
-    assert model.append(nn.Sigmoid()) is model
-    assert kinds(model)[3] == "Sigmoid"
-    model.insert(1, nn.GELU()).extend([nn.Identity()])
-    assert kinds(model) == ["Linear", "GELU", "ReLU", "Tanh", "Sigmoid", "Identity"]
-    assert list(model._modules) == ["0", "1", "2", "3", "4", "5"]
-    del model[1]
-    assert list(model._modules) == ["0", "1", "2", "3", "4"]
-    assert type(model.pop(-1)) is nn.Identity
-    model[1] = nn.LeakyReLU()
-    assert kinds(model) == ["Linear", "LeakyReLU", "Tanh", "Sigmoid"]
-    del model[1:3]
-    assert kinds(model) == ["Linear", "Sigmoid"]
-    assert list(model._modules) == ["0", "1"]
-    named = nn.Sequential(OrderedDict(inner=nn.Linear(2, 1), act=nn.ReLU()))
-    assert list(named.state_dict()) == ["inner.weight", "inner.bias"]
-    assert named[0] is named.inner
-
-
-def test_sequential_calls_in_order():
-    model = nn.Sequential(nn.Flatten(), nn.ReLU())
-    x = lamina.tensor([[[-1.0, 2.0], [3.0, -4.0]]])
-    assert model(x).tolist() == [[0.0, 2.0, 3.0, 0.0]]
-    assert nn.Sequential()(x) is x
-
-
-def test_module_list():
-    layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(2))
-    layers += [nn.ReLU()]
-    assert kinds(layers) == ["Linear", "Linear", "ReLU"]
-    assert list(layers.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
-    assert kinds(layers + nn.ModuleList([nn.Tanh()]))[3] == "Tanh"
-    assert len(layers) == 3
-    assert kinds(layers[::2]) == ["Linear", "ReLU"]
-    with pytest.raises(NotImplementedError, match="ModuleList does not define forward"):
-        layers(1)

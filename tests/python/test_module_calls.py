@@ -7,6 +7,7 @@ import pickle
 import lamina
 import pytest
 from lamina import nn
+from lamina.nn import _hooks
 
 # -- hooks ---------------------------------------------------------------------------------------
 
@@ -48,6 +49,53 @@ def test_hooks_with_keywords():
         add(1, y=2)
 
 
+class Fails(nn.Module):
+    def forward(self, x, fails=True):
+        if fails:
+            raise ValueError("no")
+        return x + 1
+
+
+def test_hooks_that_are_always_called():
+    seen = []
+    module = Fails()
+    module.register_forward_hook(lambda m, a, y: seen.append("plain"))
+    handle = module.register_forward_hook(lambda m, a, y: seen.append((a, y)), always_call=True)
+    module.register_forward_hook(
+        lambda m, a, k, y: 1 / 0 if y is None else y * 10, always_call=True, with_kwargs=True
+    )
+    with pytest.raises(ValueError, match=r"^no"):  # not the second hook's ZeroDivisionError
+        module(1)
+    assert seen == [((1,), None)]
+    assert module(1, False) == 20  # there it is a hook like others
+    assert seen[1:] == ["plain", ((1, False), 2)]
+    module.register_forward_hook(lambda m, a, y: [].pop(), prepend=True)
+    with pytest.raises(IndexError, match="empty list"):  # a hook before it failed
+        module(2, False)
+    assert seen[3:] == [((2, False), 3)]
+    handle.remove()
+    with pytest.raises(ValueError, match=r"^no"):
+        module(1)
+    assert len(seen) == 4
+
+
+def test_a_hook_is_not_lost_to_one_of_an_unpickled_module():
+    module = Fails()
+    module.register_forward_hook(always_two)
+    twin = pickle.loads(pickle.dumps(module))
+    key = next(iter(twin._hooks.after))
+    _hooks._keys, kept = iter([key, key + 1]), _hooks._keys  # as a new process counts
+    try:
+        twin.register_forward_hook(lambda m, a, y: y + 1)
+    finally:
+        _hooks._keys = kept
+    assert twin(1, False) == 3
+
+
+def always_two(module, args, output):
+    return 2
+
+
 def test_a_module_without_hooks_has_no_hook_table():
     linear = nn.Linear(2, 1)
     assert linear._hooks is None
@@ -55,6 +103,7 @@ def test_a_module_without_hooks_has_no_hook_table():
         linear.register_forward_hook(print),
         linear.register_forward_pre_hook(print),
         linear.register_full_backward_hook(print),
+        linear.register_full_backward_pre_hook(print),
     ]
     assert linear._hooks is not None
     for handle in handles:
@@ -94,6 +143,25 @@ def test_full_backward_hook_changes_the_gradient():
     tanh.register_full_backward_hook(lambda m, gi, go: (gi[0], None))
     with pytest.raises(RuntimeError, match=r"returned 2 gradient\(s\) for 1 input"):
         tanh(x).sum().backward()
+
+
+def test_full_backward_pre_hook():
+    linear = nn.Linear(2, 1, bias=False)
+    linear.weight.data.copy_(lamina.tensor([[1.0, 2.0]]))
+    seen = []
+    linear.register_full_backward_pre_hook(lambda m, go: (go[0] * 2,))
+    linear.register_full_backward_pre_hook(lambda m, go: go[0] + 1, prepend=True)
+    linear.register_full_backward_pre_hook(lambda m, go: seen.append(values(go)))
+    linear.register_full_backward_hook(lambda m, gi, go: seen.append((values(gi), values(go))))
+    x = lamina.tensor([[1.0, 3.0]], requires_grad=True)
+    linear(x).sum().backward()
+    # (1 + 1) * 2 arrives, for the input and for the weight
+    assert seen == [[[[4.0]]], ([[[4.0, 8.0]]], [[[4.0]]])]
+    assert x.grad.tolist() == [[4.0, 8.0]]
+    assert linear.weight.grad.tolist() == [[4.0, 12.0]]
+    linear.register_full_backward_pre_hook(lambda m, go: (go[0], None))
+    with pytest.raises(RuntimeError, match=r"pre-hook returned 2 gradient\(s\) for 1 output"):
+        linear(x).sum().backward()
 
 
 def test_full_backward_hook_with_many_inputs_and_outputs():

@@ -77,7 +77,8 @@ class ModuleState(ModuleTree):
     ) -> IncompatibleKeys:
         """Copy values from ``state_dict`` into the parameters and persistent buffers.
 
-        Everything is checked first: after an error the module is what it was.
+        Everything is checked first: after an error the module is what it was (except that keys
+        are looked at last where a post hook may still forgive them).
 
         Parameters
         ----------
@@ -124,7 +125,8 @@ class ModuleState(ModuleTree):
                     f"size mismatch for {key}: copying a param with shape {list(value.shape)} "
                     f"from checkpoint, the shape in current model is {list(own.shape)}."
                 )
-        self._refuse(places, state, (missing, unexpected, errors), strict)
+        late = any(m._state_hooks and m._state_hooks.after_load for m in self.modules())
+        self._refuse(places, state, (missing, unexpected, errors), strict and not late)
         with no_grad():
             for key, (owner, name) in places.items():
                 if key not in state:
@@ -138,7 +140,7 @@ class ModuleState(ModuleTree):
             hooks = module._state_hooks
             for after in list(hooks.after_load.values()) if hooks else ():
                 after(module, result)
-        if strict and (missing or unexpected):  # a hook may have added to them
+        if late:
             self._refuse(places, state, (missing, unexpected, []), strict)
         return result
 

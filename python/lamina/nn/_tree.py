@@ -42,7 +42,7 @@ class ModuleTree:
         if registry is None:
             if kind is not None:
                 raise AttributeError(f"cannot assign {name!r} before Module.__init__() was called")
-        elif kind is not None:
+        elif kind is not None and not (kind == BUFFER and registry.get(name, BUFFER) != BUFFER):
             self._register(name, value, kind)
             if kind == BUFFER:
                 self._set_persistent(name, value.persistent)

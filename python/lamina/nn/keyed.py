@@ -11,14 +11,14 @@ from lamina.nn.parameter import Parameter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
-    from typing import Any, Union, overload
+    from typing import Any, overload
 
     from typing_extensions import Self
 
-    Entries = Union[Mapping[str, Any], Iterable[tuple[str, Any]], "ModuleDict", "ParameterDict"]
+    Entries = Mapping[str, Any] | Iterable[tuple[str, Any]] | Module  # one of those below
 
 
-def _pairs(who: str, entries: Entries) -> list[tuple[str, Any]]:
+def _pairs(who: str, entries: Any) -> list[tuple[str, Any]]:
     """List the entries of a mapping, or of an iterable of pairs."""
     if isinstance(entries, (Mapping, ModuleDict, ParameterDict)):
         return list(entries.items())
@@ -27,7 +27,6 @@ def _pairs(who: str, entries: Entries) -> list[tuple[str, Any]]:
             f"{who}: expected a mapping or pairs of key and value, got {type(entries).__name__}"
         )
     pairs = []
-    entry: Any
     for place, entry in enumerate(entries):
         if not isinstance(entry, (tuple, list)) or len(entry) != 2:
             raise ValueError(

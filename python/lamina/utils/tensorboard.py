@@ -263,9 +263,9 @@ class SummaryWriter:
 def _array(values: Any) -> Array:
     import numpy
 
-    if isinstance(values, _core.Tensor):
-        return values.detach().cpu().numpy()
-    array: Array = numpy.asarray(values)
+    array: Array = numpy.asarray(
+        values.detach().cpu().numpy() if isinstance(values, _core.Tensor) else values
+    )
     return array
 
 

@@ -50,8 +50,8 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     name : str, default "weight"
         The parameter.
     dim : int or None, default 0
-        The dimension along which each slice has a length of its own; None: one length for
-        the whole tensor.
+        The dimension along which each slice has a length of its own; None or -1: one length
+        for the whole tensor.
 
     Returns
     -------
@@ -77,6 +77,8 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     {'bias': [40], 'weight_g': [40, 1], 'weight_v': [40, 20]}
     """
     weight = parameter_of("weight_norm", module, name)
+    if dim == -1:  # as PyTorch reads it
+        dim = None
     if dim is not None:
         if not -weight.ndim <= dim < weight.ndim:
             raise IndexError(f"weight_norm: dim {dim} is out of range for {weight.ndim} dimensions")
