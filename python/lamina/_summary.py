@@ -191,13 +191,13 @@ def summary(
     >>> from lamina import nn
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> found = lamina.summary(model, (32, 4))
-    Layer          Output   Parameters  Multiply-adds
-    -------------------------------------------------
-    Sequential     [32, 2]           -              -
-      0: Linear    [32, 8]          40          1,024
-      1: ReLU      [32, 8]           -              -
-      2: Linear    [32, 2]          18            512
-    -------------------------------------------------
+    Layer        Output   Parameters  Multiply-adds
+    -----------------------------------------------
+    Sequential   [32, 2]           -              -
+      0: Linear  [32, 8]          40          1,024
+      1: ReLU    [32, 8]           -              -
+      2: Linear  [32, 2]          18            512
+    -----------------------------------------------
     parameters                58
       trainable               58
       not trainable            0

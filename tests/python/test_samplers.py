@@ -94,7 +94,7 @@ def test_a_subset_in_random_order():
             TypeError,
             "not an IterableDataset",
         ),
-        (lambda: Count(0, 2) + [1], TypeError, "dataset 1 is a list, not an IterableDataset"),
+        (lambda: Count(0, 2) + range(1), TypeError, "dataset 1 is a range, not an IterableDataset"),
         (lambda: ConcatDataset([Count(0, 2)]), TypeError, "dataset 0 is a stream"),
         (lambda: data.DataLoder, AttributeError, "no 'DataLoder'.*nearest: DataLoader"),
         (lambda: lamina.utils.dta, AttributeError, "lamina.utils has no 'dta'.*nearest: data"),

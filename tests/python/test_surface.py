@@ -1,4 +1,4 @@
-"""The names that a PyTorch script asks for outside of layers are there, or their absence is said."""
+"""The names that a PyTorch script asks for beside layers are there, or their absence is said."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import pytest
 from lamina import nn
 
 NAMES = {
-    "lamina.nn": "Module Parameter Buffer Sequential ModuleList ModuleDict ParameterList ParameterDict",
+    "lamina.nn": (
+        "Module Parameter Buffer Sequential ModuleList ModuleDict ParameterList ParameterDict"
+    ),
     "lamina.nn.Module": (
         "parameters named_parameters buffers named_buffers modules named_modules children "
         "named_children apply train eval requires_grad_ zero_grad to float double cpu cuda "
         "state_dict load_state_dict register_buffer register_parameter register_module "
         "register_forward_hook register_forward_pre_hook register_full_backward_hook "
-        "register_full_backward_pre_hook register_state_dict_pre_hook register_state_dict_post_hook "
-        "register_load_state_dict_pre_hook register_load_state_dict_post_hook add_module "
+        "register_full_backward_pre_hook add_module "
+        "register_state_dict_pre_hook register_state_dict_post_hook "
+        "register_load_state_dict_pre_hook register_load_state_dict_post_hook "
         "get_submodule set_submodule get_parameter get_buffer extra_repr compile forward"
     ),
     "lamina.nn.utils": (
