@@ -42,6 +42,11 @@ def test_the_hand_made_archive_is_one():
     assert lamina.load_torch(zipped(tensor_pickle(), data__0=FLOATS)).tolist() == [1.0, 2.0]
 
 
+def test_strings_of_python_2():
+    data = b"\x80\x02}U\x01aT\x03\x00\x00\x00\xc3\xa9bs."
+    assert lamina.load_torch(zipped(data)) == {"a": "éb"}
+
+
 class Calls:
     """Pickles as a call of a function with arguments."""
 

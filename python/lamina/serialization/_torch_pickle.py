@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 # A container object of one opcode takes up to 200 bytes: real files need a few per tensor.
-_MAX_OPCODES = 20_000_000
+_MAX_OPCODES = 5_000_000
 _MAX_NAME = 1000  # characters of a global, and of a string that is a key
 _MARK = object()
 
@@ -304,6 +304,8 @@ _STEPS: dict[int, Callable[[Unpickler], None]] = {
         "M": lambda u: u._push(u._number(2)),
         "\x8a": lambda u: u._push(u._number(u._number(1), signed=True)),  # LONG1
         "G": lambda u: u._push(struct.unpack(">d", u._source.take(8))[0]),
+        "U": lambda u: u._text(1),  # as Python 2 wrote its strings
+        "T": lambda u: u._text(4),
         "X": lambda u: u._text(4),
         "\x8c": lambda u: u._text(1),
         "\x8d": lambda u: u._text(8),
