@@ -33,7 +33,7 @@ enum class Rule : uint8_t {
 // clang-format off
 // `a` and `b` are parameters.
 //    name        rule    saves   forward                                   backward (g, x or y, a, b)
-#define LAMINA_UNARY_ROWS(ROW)                                                                       \
+#define LAMINA_MATH_ROWS(ROW)                                                                        \
   ROW(neg,        Number, None,   -x,                                       -g)                      \
   ROW(abs,        Number, Input,  abs(x),                                   g * sign(x))             \
   ROW(sign,       Any,    None,   sign(x),                                  V(0))                    \
@@ -77,20 +77,57 @@ enum class Rule : uint8_t {
   ROW(logit,      Float,  Input,  log(x / (V(1) - x)),                                               \
       select(x * (V(1) - x) < V(0), V(NAN), g / (x * (V(1) - x))))                                   \
   ROW(relu,       Number, Output, maximum(x, V(0)),                         select(y > V(0), g, V(0))) \
-  ROW(leaky_relu, Float,  Input,  select(x > V(0), x, x * a),               select(x > V(0), g, g * a)) \
-  ROW(gelu,       Float,  Input,  gelu(x),                                  g * gelu_grad(x))        \
-  ROW(gelu_tanh,  Float,  Input,  gelu_tanh(x),                             g * gelu_tanh_grad(x))   \
-  ROW(silu,       Float,  Input,  x * sigmoid(x),                                                    \
-      g * (sigmoid(x) * (V(1) + x * (V(1) - sigmoid(x)))))                                           \
-  ROW(softplus,   Float,  Input,  softplus(x),                              g * sigmoid(x))          \
   ROW(clamp,      Float,  Input,  minimum(b, maximum(a, x)),                                         \
       select(x < a, V(0), select(x > b, V(0), g)))                                                   \
   ROW(power,      Float,  Input,  pow(x, a),                                                         \
       select(a == V(0), V(0), g * (a * pow(x, a - V(1)))))
 
+// Rows that take arguments of their own, and are bound with them; `a` and `b` are those.
+#define LAMINA_ACTIVATION_ROWS(ROW)                                                                  \
+  ROW(leaky_relu, Float,  Input,  select(x > V(0), x, x * a),               select(x > V(0), g, g * a)) \
+  ROW(relu6,      Number, Input,  minimum(V(6), maximum(V(0), x)),                                   \
+      select(x <= V(0), V(0), select(x >= V(6), V(0), g)))                                           \
+  ROW(hardtanh,   Number, Input,  minimum(b, maximum(a, x)),                                         \
+      select(x <= a, V(0), select(x >= b, V(0), g)))                                                 \
+  ROW(threshold,  Number, Input,  select(x <= a, b, x),                     select(x <= a, V(0), g)) \
+  ROW(elu,        Float,  Input,  select(x > V(0), x, a * expm1(x)),                                 \
+      select(x > V(0), g, g * (a * exp(nonpositive(x)))))                                            \
+  ROW(celu,       Float,  Input,  select(x > V(0), x, a * expm1(x / a)),                             \
+      select(x > V(0), g, g * exp(select(x > V(0), V(0), x / a))))                                   \
+  ROW(selu,       Float,  Input,                                                                     \
+      select(x > V(0), x * V(1.0507009873554805), V(1.7580993408473766) * expm1(x)),                 \
+      select(x > V(0), g * V(1.0507009873554805),                                                    \
+             g * (V(1.7580993408473766) * exp(nonpositive(x)))))                                     \
+  ROW(gelu,       Float,  Input,  gelu(x),                                  g * gelu_grad(x))        \
+  ROW(gelu_tanh,  Float,  Input,  gelu_tanh(x),                             g * gelu_tanh_grad(x))   \
+  ROW(silu,       Float,  Input,  x * sigmoid(x),                                                    \
+      g * (sigmoid(x) * (V(1) + x * (V(1) - sigmoid(x)))))                                           \
+  ROW(mish,       Float,  Input,  x * mish_gate(x),                         g * mish_grad(x))        \
+  ROW(softplus,   Float,  Input,  select(x > b, x, softplus(x)),                                     \
+      select(x > b, g, g * sigmoid(x)))                                                              \
+  ROW(logsigmoid, Float,  Input,  -softplus(-x),                            g * sigmoid(-x))         \
+  ROW(softsign,   Float,  Input,  x / (V(1) + abs(x)),                                               \
+      g / ((V(1) + abs(x)) * (V(1) + abs(x))))                                                       \
+  ROW(tanhshrink, Float,  Input,  x - tanh(x),                              g * (tanh(x) * tanh(x))) \
+  ROW(softshrink, Float,  Input,  select(x > a, x - a, select(x < -a, x + a, x * V(0))),             \
+      select(abs(x) <= a, V(0), g))                                                                  \
+  ROW(hardshrink, Float,  Input,  select(abs(x) <= a, V(0), x),             select(abs(x) <= a, V(0), g)) \
+  ROW(hardsigmoid, Float, Input,  minimum(V(6), maximum(V(0), x + V(3))) / V(6),                     \
+      select(x > V(-3), select(x < V(3), g / V(6), V(0)), V(0)))                                     \
+  ROW(hardswish,  Float,  Input,  x * (minimum(V(6), maximum(V(0), x + V(3))) / V(6)),               \
+      select(x <= V(-3), V(0), select(x < V(3), g * (x / V(3) + V(0.5)), g)))                        \
+  ROW(smooth_l1,  Float,  Input,                                                                     \
+      select(abs(x) < a, V(0.5) * x * x / a, abs(x) - V(0.5) * a),                                   \
+      select(x >= a, g, select(x <= -a, -g, g * (x / a))))                                           \
+  ROW(huber,      Float,  Input,                                                                     \
+      select(abs(x) <= a, V(0.5) * x * x, a * (abs(x) - V(0.5) * a)),                                \
+      select(x > a, g * a, select(x < -a, -(g * a), g * x)))
+
+#define LAMINA_UNARY_ROWS(ROW) LAMINA_MATH_ROWS(ROW) LAMINA_ACTIVATION_ROWS(ROW)
+
 //    name      rule    forward            saves for gx; gx         saves for gy; gy
 // `saves` is the set of operands that the derivative reads: 0, kX, kY or kX | kY.
-#define LAMINA_REAL_BINARY_ROWS(ROW)                                                                 \
+#define LAMINA_ARITHMETIC_ROWS(ROW)                                                                  \
   ROW(add,      Any,    x + y,             0,       g,              0,       g)                      \
   ROW(sub,      Number, x - y,             0,       g,              0,       -g)                     \
   ROW(mul,      Any,    x * y,             kY,      g * y,          kX,      g * x)                  \
@@ -130,6 +167,30 @@ enum class Rule : uint8_t {
                                            kX | kY, g * sigmoid(x - y),                              \
                                            kX | kY, g * sigmoid(y - x))
 
+// Rows that layers and losses are made of. Where a derivative is one more pass over the operands, it
+// is a row of three.
+#define LAMINA_LOSS_ROWS(ROW)                                                                        \
+  ROW(prelu,    Float,  select(x > V(0), x, y * x),                                                  \
+                                           kX | kY, select(x > V(0), g, g * y),                      \
+                                           kX,      select(x > V(0), V(0), g * x))                   \
+  ROW(binary_cross_entropy, Float,                                                                   \
+      select((y >= V(0)) & (y <= V(1)),                                                              \
+             -(y * maximum(log(x), V(-100)) + (V(1) - y) * maximum(log1p(-x), V(-100))), V(NAN)),    \
+                                           kX | kY, binary_cross_entropy_grad(g, x, y),              \
+                                           kX,      g * (maximum(log1p(-x), V(-100)) -               \
+                                                         maximum(log(x), V(-100))))                  \
+  ROW(binary_cross_entropy_with_logits, Float,                                                       \
+      x * (select(x > V(0), V(1), V(0)) - y) + softplus(-abs(x)),                                    \
+                                           kX | kY, logit_entropy_grad(g, x, y),                     \
+                                           kX,      -(g * x))                                        \
+  ROW(kl_div,   Float,  select(y == V(0), V(0), y * log(y)) - y * x,                                 \
+                                           kY,      -(g * y),                                        \
+                                           kX | kY, g * (select(y == V(0), V(0), log(y)) + V(1) - x)) \
+  ROW(kl_div_log, Float, exp(y) * (y - x), kY,      -(g * exp(y)),                                   \
+                                           kX | kY, g * (exp(y) * (y - x + V(1))))
+
+#define LAMINA_REAL_BINARY_ROWS(ROW) LAMINA_ARITHMETIC_ROWS(ROW) LAMINA_LOSS_ROWS(ROW)
+
 // Rows that integers and bool alone have.
 #define LAMINA_BITS_BINARY_ROWS(ROW)                                 \
   ROW(bitwise_and, Bits, x & y, 0, V(0), 0, V(0))                    \
@@ -152,7 +213,16 @@ enum class Rule : uint8_t {
   ROW(lerp,     Float,  select(abs(z) < V(0.5), x + z * (y - x), y - (y - x) * (V(1) - z)),          \
                                            kZ,      g * (V(1) - z),                                  \
                                            kZ,      g * z,                                           \
-                                           kX | kY, g * (y - x))
+                                           kX | kY, g * (y - x))                                      \
+  ROW(binary_cross_entropy_grad, Float, x * (y - z) / bernoulli_variance(y),                         \
+                                           kY | kZ, binary_cross_entropy_grad(g, y, z),              \
+                                           kX | kY | kZ, g * x * (y * (y - z - z) + z) /             \
+                                                (bernoulli_variance(y) * bernoulli_variance(y)),     \
+                                           kX | kY, -(g * x) / bernoulli_variance(y))                \
+  ROW(logit_entropy_grad, Float, x * (sigmoid(y) - z),                                               \
+                                           kY | kZ, logit_entropy_grad(g, y, z),                     \
+                                           kX | kY, g * x * (sigmoid(y) * sigmoid(-y)),              \
+                                           kX,      -(g * x))
 
 // Comparisons: operands of any dtype, result bool, no gradient.
 #define LAMINA_COMPARE_ROWS(ROW) \
@@ -227,9 +297,16 @@ constexpr bool is_heavy(BinaryOp op) {
     case BinaryOp::remainder:
     case BinaryOp::floor_divide:
     case BinaryOp::xlogy:
-    case BinaryOp::logaddexp: return true;
+    case BinaryOp::logaddexp:
+    case BinaryOp::binary_cross_entropy:
+    case BinaryOp::binary_cross_entropy_with_logits:
+    case BinaryOp::kl_div:
+    case BinaryOp::kl_div_log: return true;
     default: return false;
   }
+}
+constexpr bool is_heavy(TernaryOp op) {
+  return op == TernaryOp::binary_cross_entropy_grad || op == TernaryOp::logit_entropy_grad;
 }
 
 // rows::exp_row::forward(x, a, b), rows::exp_row::backward(g, saved, a, b),

@@ -249,6 +249,36 @@ LAMINA_HD V reciprocal_or_zero(V x) {
   return select(x == V(0), V(0), V(1) / select(x == V(0), V(1), x));
 }
 
+// x where it is at most 0, else 0: the argument of an exponential that is used on that side alone,
+// and must not overflow on the other.
+template <class V>
+LAMINA_HD V nonpositive(V x) {
+  return select(x > V(0), V(0), x);
+}
+
+// tanh(softplus(x)) = n / (n + 2) with n = e^x (e^x + 2); 1 to rounding from 20 on.
+template <class V>
+LAMINA_HD V mish_gate(V x) {
+  const V e = exp(minimum(x, V(40)));
+  const V n = e * (e + V(2));
+  return n / (n + V(2));
+}
+// t + x (1 - t^2) sigmoid(x), t the gate, and 1 - t = 2 / (n + 2).
+template <class V>
+LAMINA_HD V mish_grad(V x) {
+  const V low = minimum(x, V(40));
+  const V e = exp(low);
+  const V n = e * (e + V(2));
+  const V t = n / (n + V(2));
+  return t + low * (V(2) / (n + V(2)) * (V(1) + t) * sigmoid(low));
+}
+
+// p (1 - p), kept from 0, where a derivative divides by it.
+template <class V>
+LAMINA_HD V bernoulli_variance(V p) {
+  return maximum((V(1) - p) * p, V(1e-12));
+}
+
 // Python's %: with the sign of y.
 template <class V>
 LAMINA_HD V remainder(V x, V y) {

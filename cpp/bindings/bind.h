@@ -23,6 +23,8 @@ void bind_product(PyObject* module);  // and lamina.linalg, with its LinAlgError
 void bind_convert();
 void bind_interop();
 void bind_nn();
+void bind_activation();
+void bind_loss();
 void bind_layers();
 void bind_optim();
 void bind_info();

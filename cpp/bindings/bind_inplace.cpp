@@ -11,9 +11,8 @@ namespace {
 
 // Rows with arguments of their own are bound further down; others have no such method in PyTorch.
 constexpr unsigned where_of(std::string_view row) {
-  const bool other = is_one_of(row, {"add", "sub", "div", "leaky_relu", "gelu", "gelu_tanh", "silu",
-                                     "softplus", "maximum", "minimum", "fmax", "fmin", "logaddexp",
-                                     "clamp", "logit", "cube", "power", "div_trunc"});
+  const bool other = is_one_of(row, {"add", "sub", "div", "maximum", "minimum", "fmax", "fmin",
+                                     "logaddexp", "clamp", "logit", "cube", "power", "div_trunc"});
   return other ? 0u : kMethod;
 }
 
@@ -47,7 +46,7 @@ constexpr Def kDefs[] = {
         return a.tensor(0);                       \
       },                                          \
       "In place: " #forward " of each element x."),
-    LAMINA_UNARY_ROWS(ROW)
+    LAMINA_MATH_ROWS(ROW)
 #undef ROW
 #define ROW(name, rule, forward, ...)                           \
   def(                                                          \
@@ -57,7 +56,7 @@ constexpr Def kDefs[] = {
         return a.tensor(0);                                     \
       },                                                        \
       "In place: " #forward " of each element x and y, that of `other`."),
-        LAMINA_BINARY_ROWS(ROW)
+        LAMINA_ARITHMETIC_ROWS(ROW) LAMINA_BITS_BINARY_ROWS(ROW)
 #undef ROW
 #define ROW(name, forward)                                                          \
   def(                                                                              \

@@ -1,4 +1,4 @@
-// Layers and losses.
+// Layers, and distances.
 
 #include <algorithm>
 #include <iterator>
@@ -10,15 +10,6 @@
 namespace lamina::bindings {
 
 namespace {
-
-ops::Reduction reduction(const char* op, Args& a, int i) {
-  const std::string_view name = a.text(i);
-  if (name == "mean") return ops::Reduction::Mean;
-  if (name == "sum") return ops::Reduction::Sum;
-  check<ValueError>(name == "none", op, ": reduction must be 'none', 'mean' or 'sum', got '", name,
-                    "'");
-  return ops::Reduction::None;
-}
 
 Activation activation(const char* op, Args& a, int i) {
   constexpr std::string_view kNames[] = {"none", "relu", "tanh", "sigmoid", "gelu"};
@@ -68,40 +59,34 @@ constexpr Def kDefs[] = {
         },
         "Batch norm and an activation ('none', 'relu', 'tanh', 'sigmoid' or 'gelu') as one op."),
     def(
-        "cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
-        "str reduction='mean', float label_smoothing=0.0)",
-        kFunction,
-        [](Args& a) {
-          return ops::cross_entropy(a.tensor(0), a.tensor(1), a.tensor(2), a.integer(3),
-                                    reduction("cross_entropy", a, 4), a.real(5));
-        },
-        "Cross-entropy of logits against class indices or probabilities."),
+        "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None)", kFunction,
+        [](Args& a) { return ops::bilinear(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3)); },
+        "input1 weight[k] input2 + bias[k] for each k: [..., in1], [..., in2], [out, in1, in2]."),
     def(
-        "nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
-        "str reduction='mean')",
+        "normalize(Tensor input, float p=2, int dim=1, float eps=1e-12, *, Tensor? out=None)",
         kFunction,
         [](Args& a) {
-          return ops::nll_loss(a.tensor(0), a.tensor(1), a.tensor(2), a.integer(3),
-                               reduction("nll_loss", a, 4));
+          return ops::write_out("normalize", a.tensor(4),
+                                ops::normalize(a.tensor(0), a.real(1), a.integer(2), a.real(3)));
         },
-        "Negative log-likelihood of log-probabilities against class indices."),
-#define LOSS(name, doc)                                                       \
-  def(                                                                        \
-      #name "(Tensor input, Tensor target, str reduction='mean')", kFunction, \
-      [](Args& a) { return ops::name(a.tensor(0), a.tensor(1), reduction(#name, a, 2)); }, doc)
-    LOSS(mse_loss, "Squared differences."),
-    LOSS(l1_loss, "Absolute differences."),
-#undef LOSS
+        "The input over its p-norm along `dim`, or over eps where that is more."),
     def(
-        "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, "
-        "Tensor? pos_weight=None, str reduction='mean')",
+        "cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-8)", kFunction,
+        [](Args& a) {
+          return ops::cosine_similarity(a.tensor(0), a.tensor(1), a.integer(2), a.real(3));
+        },
+        "x1 x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`, after broadcasting."),
+    def(
+        "pairwise_distance(Tensor x1, Tensor x2, float p=2, float eps=1e-6, bool keepdim=False)",
         kFunction,
         [](Args& a) {
-          return ops::binary_cross_entropy_with_logits(
-              a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3),
-              reduction("binary_cross_entropy_with_logits", a, 4));
+          return ops::pairwise_distance(a.tensor(0), a.tensor(1), a.real(2), a.real(3), a.flag(4));
         },
-        "Cross-entropy of the sigmoid of logits against probabilities."),
+        "The p-norm of x1 - x2 + eps along the last dimension."),
+    def(
+        "pdist(Tensor input, float p=2)", kFunction,
+        [](Args& a) { return ops::pdist(a.tensor(0), a.real(1)); },
+        "The p-norm distance of each pair of rows: (0, 1), (0, 2), ..., (1, 2), ..."),
 };
 
 }  // namespace

@@ -10,13 +10,12 @@ namespace lamina::bindings {
 
 namespace {
 
-// Rows with arguments of their own are bound further down, others serve ops alone; some are no
-// methods in PyTorch.
+// Rows with arguments of their own are bound further down, others serve ops alone; the function
+// relu is bound with the activations.
 constexpr unsigned where_of(std::string_view row) {
-  if (is_one_of(row, {"leaky_relu", "gelu", "gelu_tanh", "softplus", "add", "sub", "div", "pow",
-                      "clamp", "logit", "cube", "power", "div_trunc"}))
+  if (is_one_of(row, {"add", "sub", "div", "pow", "clamp", "logit", "cube", "power", "div_trunc"}))
     return 0;
-  return row == "silu" ? kFunction : kFunction | kMethod;
+  return row == "relu" ? kMethod : kFunction | kMethod;
 }
 
 Tensor unary(UnaryOp op, Args& a) {
@@ -60,14 +59,14 @@ constexpr Def kRows[] = {
   def(                                                              \
       #name "(Tensor input, *, Tensor? out=None)", where_of(#name), \
       [](Args& a) { return unary(UnaryOp::name, a); }, #forward " of each element x."),
-    LAMINA_UNARY_ROWS(ROW)
+    LAMINA_MATH_ROWS(ROW)
 #undef ROW
 #define ROW(name, rule, forward, ...)                                                 \
   def(                                                                                \
       #name "(operand input, operand other, *, Tensor? out=None)", where_of(#name),   \
       [](Args& a) { return binary(BinaryOp::name, a, a.tensor(0), a.tensor(1), 2); }, \
       #forward " of each pair of elements x and y, after broadcasting."),
-        LAMINA_BINARY_ROWS(ROW)
+        LAMINA_ARITHMETIC_ROWS(ROW) LAMINA_BITS_BINARY_ROWS(ROW)
 #undef ROW
 #define ROW(name, forward)                                                                 \
   def(                                                                                     \
@@ -154,18 +153,6 @@ constexpr Def kDefs[] = {
         "bitwise_not(Tensor input, *, Tensor? out=None)", kBoth,
         [](Args& a) { return into("bitwise_not", a, 1, ops::bitwise_not(a.tensor(0))); },
         "Every bit of each element flipped; of a bool, its opposite."),
-    def(
-        "leaky_relu(Tensor input, float negative_slope=0.01)", kFunction,
-        [](Args& a) { return ops::leaky_relu(a.tensor(0), a.real(1)); },
-        "x where positive, negative_slope * x elsewhere."),
-    def(
-        "gelu(Tensor input, *, str approximate='none')", kFunction,
-        [](Args& a) { return gelu(a.tensor(0), a.text(1)); },
-        "x times the normal distribution function of x, exactly or by its 'tanh' approximation."),
-    def(
-        "softplus(Tensor input, float beta=1, float threshold=20)", kFunction,
-        [](Args& a) { return softplus(a.tensor(0), a.real(1), a.real(2)); },
-        "log(1 + exp(beta * x)) / beta; x itself where beta * x exceeds the threshold."),
     def(
         "where(Tensor condition, operand input, operand other)\n"
         "where(Tensor condition) -> tuple[Tensor, ...]",

@@ -40,21 +40,6 @@ bool equal(const Tensor& x, const Tensor& y) {
   return x.sizes() == y.sizes() && holds(ops::eq(x, y));
 }
 
-Tensor softplus(const Tensor& x, double beta, double threshold) {
-  const Tensor b = ops::scalar(beta, x.device());
-  const Tensor scaled = beta == 1 ? x : ops::mul(x, b);
-  const Tensor soft = ops::softplus(scaled);
-  return ops::where(ops::gt(scaled, ops::scalar(threshold, x.device())), x,
-                    beta == 1 ? soft : ops::div(soft, b));
-}
-
-Tensor gelu(const Tensor& x, const char* approximate) {
-  if (std::strcmp(approximate, "none") == 0) return ops::gelu(x);
-  check<ValueError>(std::strcmp(approximate, "tanh") == 0,
-                    "gelu: approximate must be 'none' or 'tanh', got '", approximate, "'");
-  return ops::gelu_tanh(x);
-}
-
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   const int d = wrap_dim("narrow", dim, x.rank());
   check<IndexError>(x.rank() > 0, "narrow: a 0-d tensor has no dimension to narrow");

@@ -13,8 +13,6 @@ BinaryOp division(const char* rounding_mode);  // null, floor, trunc
 Tensor isclose(const Tensor& x, const Tensor& y, double rtol, double atol, bool equal_nan);
 bool allclose(const Tensor& x, const Tensor& y, double rtol, double atol, bool equal_nan);
 bool equal(const Tensor& x, const Tensor& y);  // same sizes, same values
-Tensor softplus(const Tensor& x, double beta, double threshold);
-Tensor gelu(const Tensor& x, const char* approximate);
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length);
 Tensor squeeze(const Tensor& x, std::span<const int64_t> dims);
 

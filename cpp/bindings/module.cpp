@@ -44,6 +44,8 @@ PYBIND11_MODULE(_core, m) {
   bind_convert();
   bind_interop();
   bind_nn();
+  bind_activation();
+  bind_loss();
   bind_layers();
   bind_optim();
   bind_info();

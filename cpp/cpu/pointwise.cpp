@@ -49,12 +49,23 @@ int64_t grain_of(UnaryOp op) {
     case UnaryOp::frac:
     case UnaryOp::cube:
     case UnaryOp::clamp:
-    case UnaryOp::leaky_relu: return kLightGrain;
+    case UnaryOp::leaky_relu:
+    case UnaryOp::relu6:
+    case UnaryOp::hardtanh:
+    case UnaryOp::threshold:
+    case UnaryOp::softsign:
+    case UnaryOp::softshrink:
+    case UnaryOp::hardshrink:
+    case UnaryOp::hardsigmoid:
+    case UnaryOp::hardswish:
+    case UnaryOp::smooth_l1:
+    case UnaryOp::huber: return kLightGrain;
     default: return kHeavyGrain;
   }
 }
 
 int64_t grain_of(BinaryOp op) { return is_heavy(op) ? kHeavyGrain : kLightGrain; }
+int64_t grain_of(TernaryOp op) { return is_heavy(op) ? kHeavyGrain : kLightGrain; }
 
 [[noreturn, gnu::cold]] void refuse(const char* op, DType dtype) {
   raise<TypeError>(op, ": not defined for ", dtype, "; convert the tensor with ",
@@ -156,20 +167,20 @@ void ternary(Ctx&, TernaryOp op, const TensorRef& dst, const TensorRef& x, const
     if (kernel == nullptr) refuse(name, dst.dtype);
     const T a = convert<T>(params.a);
     const int64_t n = dst.numel();
-    if (small_and_plain(dst, {&x, &y, &z}, n, kLightGrain)) {
+    const int64_t grain = grain_of(op);
+    if (small_and_plain(dst, {&x, &y, &z}, n, grain)) {
       kernel(n, dst.as<T>(), x.as<const T>(), y.as<const T>(), z.as<const T>(), a, kNoScalar);
       return;
     }
     T number;
-    if (take_number(name, z, dst, dst.dtype, number) &&
-        small_and_plain(dst, {&x, &y}, n, kLightGrain)) {
+    if (take_number(name, z, dst, dst.dtype, number) && small_and_plain(dst, {&x, &y}, n, grain)) {
       kernel(n, dst.as<T>(), x.as<const T>(), y.as<const T>(), &number, a, kZScalar);
       return;
     }
     const Iter it(name, {dst, x, y, z});
     const DType dtypes[] = {dst.dtype, dst.dtype, dst.dtype, dst.dtype};
     Blocks(name, it, dtypes, kXScalar | kYScalar | kZScalar)
-        .run(kLightGrain, [&](int64_t count, char* const* p, unsigned scalars) {
+        .run(grain, [&](int64_t count, char* const* p, unsigned scalars) {
           kernel(count, reinterpret_cast<T*>(p[0]), reinterpret_cast<const T*>(p[1]),
                  reinterpret_cast<const T*>(p[2]), reinterpret_cast<const T*>(p[3]), a, scalars);
         });

@@ -53,6 +53,7 @@ inline Expr operator-(const Expr& x) {
   }
 LAMINA_EXPR_BINARY(pow)
 LAMINA_EXPR_BINARY(maximum)
+LAMINA_EXPR_BINARY(minimum)
 LAMINA_EXPR_BINARY(hypot)
 LAMINA_EXPR_BINARY(floor_divide)
 LAMINA_EXPR_BINARY(div_trunc)
@@ -80,6 +81,7 @@ LAMINA_EXPR_UNARY(sign)
 LAMINA_EXPR_UNARY(sqrt)
 LAMINA_EXPR_UNARY(exp)
 LAMINA_EXPR_UNARY(log)
+LAMINA_EXPR_UNARY(log1p)
 LAMINA_EXPR_UNARY(round)
 LAMINA_EXPR_UNARY(sin)
 LAMINA_EXPR_UNARY(cos)
@@ -89,6 +91,14 @@ LAMINA_EXPR_UNARY(tanh)
 LAMINA_EXPR_UNARY(sigmoid)
 LAMINA_EXPR_UNARY(erf)
 #undef LAMINA_EXPR_UNARY
+
+#define LAMINA_EXPR_TERNARY(name)                                           \
+  inline Expr name(const Expr& x, const Expr& y, const Expr& z) {           \
+    return ternary(TernaryOp::name, x.operand(), y.operand(), z.operand()); \
+  }
+LAMINA_EXPR_TERNARY(binary_cross_entropy_grad)
+LAMINA_EXPR_TERNARY(logit_entropy_grad)
+#undef LAMINA_EXPR_TERNARY
 
 // Phi(x) + x phi(x), the normal distribution's functions.
 inline Expr gelu_grad(const Expr& x) {

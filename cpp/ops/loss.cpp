@@ -1,24 +1,11 @@
-// Losses. None of them broadcasts its target: a size mismatch is nearly always a mistake.
-#include "ops/common.h"
+// Losses against classes.
+#include "ops/loss.h"
 
 namespace lamina::ops {
 namespace {
 
-Tensor reduced(const Tensor& loss, Reduction reduction) {
-  switch (reduction) {
-    case Reduction::Mean: return mean(loss);
-    case Reduction::Sum: return sum(loss);
-    default: return loss;
-  }
-}
-
-void check_same_sizes(const char* op, const Tensor& x, const Tensor& target) {
-  check<ValueError>(x.sizes() == target.sizes(), op,
-                    ": input and target must have the same sizes (a loss does not broadcast)",
-                    line("input", x), line("target", target));
-}
-
-void check_classes(const char* op, const Tensor& target, int64_t classes, int64_t ignore_index) {
+void check_classes(const char* op, const Tensor& target, int64_t classes,
+                   std::optional<int64_t> ignore_index) {
   if (!target.device().is_cpu()) return;
   const auto* p = target.as<int64_t>();
   for (int64_t i = 0; i < target.numel(); ++i)
@@ -36,6 +23,15 @@ Tensor classes_last(const Tensor& x) {
   return reshape(permute(x, order), Dims{x.numel() / std::max<int64_t>(x.size(1), 1), x.size(1)});
 }
 
+void check_class_weight(const char* op, const Tensor& x, const Tensor& weight, int64_t classes) {
+  if (!weight.defined()) return;
+  check<ValueError>(weight.rank() == 1 && weight.size(0) == classes, op,
+                    ": weight must have one entry for each of the ", classes, " classes",
+                    line("weight", weight));
+  check<TypeError>(weight.dtype() == x.dtype(), op, ": weight must have the input's dtype ",
+                   x.dtype(), ", got ", weight.dtype());
+}
+
 struct ClassTargets {
   Tensor logits;  // [N, C]
   Tensor target;  // [N]
@@ -43,7 +39,7 @@ struct ClassTargets {
 };
 
 ClassTargets class_targets(const char* op, const Tensor& x, const Tensor& target,
-                           const Tensor& weight, int64_t ignore_index) {
+                           const Tensor& weight, std::optional<int64_t> ignore_index) {
   check_floating(op, "input", x);
   check<ValueError>(x.rank() >= 1, op, ": the input needs a dimension of classes",
                     line("input", x));
@@ -55,13 +51,7 @@ ClassTargets class_targets(const char* op, const Tensor& x, const Tensor& target
   check<ValueError>(target.sizes() == expected, op, ": class targets must have sizes ", expected,
                     " for this input", line("input", x), line("target", target.sizes()));
   const int64_t classes = x.size(class_dim);
-  if (weight.defined()) {
-    check<ValueError>(weight.rank() == 1 && weight.size(0) == classes, op,
-                      ": weight must have one entry for each of the ", classes, " classes",
-                      line("weight", weight));
-    check<TypeError>(weight.dtype() == x.dtype(), op, ": weight must have the input's dtype ",
-                     x.dtype(), ", got ", weight.dtype());
-  }
+  check_class_weight(op, x, weight, classes);
   const Tensor labels = contiguous(flatten(to(detach(target), DType::Int64)));
   check_classes(op, labels, classes, ignore_index);
   return {classes_last(x), labels, expected};
@@ -178,9 +168,13 @@ Tensor index_cross_entropy(const Tensor& x, const Tensor& target_, const Tensor&
 // Against probabilities: -sum_c w[c] t[c] log p[c].
 Tensor soft_cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight,
                           Reduction reduction, double smoothing) {
+  check_floating("cross_entropy", "input", x);
+  check<ValueError>(x.rank() >= 1, "cross_entropy: the input needs a dimension of classes",
+                    line("input", x));
   check_same_sizes("cross_entropy", x, target);
   const int class_dim = x.rank() == 1 ? 0 : 1;
   const int64_t classes = x.size(class_dim);
+  check_class_weight("cross_entropy", x, weight, classes);
   Tensor t_ = target;
   if (smoothing > 0)
     t_ = add(mul(t_, scalar(1 - smoothing)), scalar(smoothing / static_cast<double>(classes)));
@@ -201,6 +195,11 @@ Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight
                      int64_t ignore_index, Reduction reduction, double label_smoothing) {
   check<ValueError>(label_smoothing >= 0 && label_smoothing <= 1,
                     "cross_entropy: label_smoothing must lie in [0, 1], got ", label_smoothing);
+  check<ValueError>(
+      !is_floating(target.dtype()) || ignore_index < 0,
+      "cross_entropy: ignore_index names a class, and has no meaning for targets that "
+      "are probabilities, got ",
+      ignore_index);
   if (is_floating(target.dtype()))
     return soft_cross_entropy(x, target, weight, reduction, label_smoothing);
   return index_cross_entropy(x, target, weight, ignore_index, reduction, label_smoothing);
@@ -223,33 +222,28 @@ Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, int
   return reduction == Reduction::Sum ? sum(loss) : div(sum(loss), sum(w));
 }
 
-Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
-  check_same_sizes("mse_loss", x, target);
-  return reduced(square(sub(x, target)), reduction);
-}
-
-Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
-  check_same_sizes("l1_loss", x, target);
-  return reduced(abs(sub(x, target)), reduction);
-}
-
-Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target, const Tensor& weight,
-                                        const Tensor& pos_weight, Reduction reduction) {
-  const char* op = "binary_cross_entropy_with_logits";
-  check_floating(op, "input", x);
-  check_floating(op, "target", target);
-  check_same_sizes(op, x, target);
-  for (const Tensor& w : {weight, pos_weight})
-    check<ValueError>(!w.defined() || can_broadcast_to(w.sizes(), x.sizes()), op,
-                      ": weights must broadcast to the sizes of the input", line("input", x),
-                      line("weight", w.defined() ? w.sizes() : Dims()));
-  // (1 - t) x + (1 + (pos - 1) t) log(1 + exp(-x)): no overflow at either end.
-  Tensor tail = softplus(neg(x));
-  if (pos_weight.defined())
-    tail = mul(tail, add(mul(sub(pos_weight, scalar(1)), target), scalar(1)));
-  Tensor loss = add(mul(sub(scalar(1), target), x), tail);
-  if (weight.defined()) loss = mul(loss, weight);
-  return reduced(loss, reduction);
+Tensor multi_margin_loss(const Tensor& x_, const Tensor& target, int64_t p, double margin,
+                         const Tensor& weight, Reduction reduction) {
+  const char* op = "multi_margin_loss";
+  check<ValueError>(p == 1 || p == 2, op, ": p must be 1 or 2, got ", p);
+  check<ValueError>(x_.rank() == 1 || x_.rank() == 2, op, ": the input must be [C] or [N, C]",
+                    line("input", x_));
+  // One sample alone may come with its class as [] or [1].
+  const bool batch = x_.rank() == 2 || target.rank() == 1;
+  const Tensor x = x_.rank() == 2 ? x_ : unsqueeze(x_, 0);
+  const Tensor labels_ = batch ? target : unsqueeze(target, 0);
+  const ClassTargets in = class_targets(op, x, labels_, weight, {});
+  const int64_t classes = x.size(1);
+  check<ValueError>(classes > 0, op, ": the input has no classes", line("input", x_));
+  const Tensor labels = unsqueeze(in.target, 1);
+  Tensor terms = relu(add(sub(x, gather(x, 1, labels)), scalar(margin)));
+  if (p == 2) terms = square(terms);
+  if (weight.defined()) terms = mul(terms, index(weight, std::span(&labels, 1)));
+  const Tensor each = arange(Scalar(0), Scalar(classes), Scalar(1), DType::Int64, x.device());
+  terms = where(eq(each, labels), scalar(0.0), terms);
+  const int64_t dim = 1;
+  const Tensor loss = mean(terms, std::span(&dim, 1));
+  return reduced(batch ? loss : squeeze(loss, 0), reduction);
 }
 
 }  // namespace lamina::ops

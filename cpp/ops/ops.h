@@ -68,11 +68,12 @@ Tensor ternary(TernaryOp op, const Tensor& x, const Tensor& y, const Tensor& z, 
 Tensor compare(CompareOp op, const Tensor& x, const Tensor& y);  // bool
 #define LAMINA_DECLARE_OP(name, ...) \
   inline Tensor name(const Tensor& x) { return unary(UnaryOp::name, x); }
-LAMINA_UNARY_ROWS(LAMINA_DECLARE_OP)
+LAMINA_MATH_ROWS(LAMINA_DECLARE_OP)
 #undef LAMINA_DECLARE_OP
 #define LAMINA_DECLARE_OP(name, ...) \
   inline Tensor name(const Tensor& x, const Tensor& y) { return binary(BinaryOp::name, x, y); }
-LAMINA_BINARY_ROWS(LAMINA_DECLARE_OP)
+LAMINA_ARITHMETIC_ROWS(LAMINA_DECLARE_OP)
+LAMINA_BITS_BINARY_ROWS(LAMINA_DECLARE_OP)
 #undef LAMINA_DECLARE_OP
 #define LAMINA_DECLARE_OP(name, ...) \
   inline Tensor name(const Tensor& x, const Tensor& y) { return compare(CompareOp::name, x, y); }
@@ -302,9 +303,41 @@ Tensor inv(const Tensor& a);
 enum class QrMode : uint8_t { Reduced, Complete, R };
 std::pair<Tensor, Tensor> qr(const Tensor& a, QrMode mode = QrMode::Reduced);
 
-// -- layers and losses (softmax.cpp, loss.cpp, norm.cpp)
-// -------------------------------------------
-enum class Reduction : uint8_t { None, Mean, Sum };
+// -- activations (activation.cpp) -----------------------------------------------------------------
+// The rows that take arguments, for unary, unary_; the arguments are checked.
+struct ActivationRow {
+  UnaryOp op;
+  Params params = {};
+};
+ActivationRow hardtanh_row(double low, double high);
+ActivationRow celu_row(double alpha);
+ActivationRow softshrink_row(double lambda);
+ActivationRow gelu_row(std::string_view approximate);  // "none", "tanh"
+Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20);
+Tensor prelu(const Tensor& x, const Tensor& weight);  // weight: one number, or one a channel
+// In training the slope of each element is drawn from [lower, upper], else it is their middle.
+Tensor rrelu(const Tensor& x, double lower, double upper, bool training);
+void rrelu_(const Tensor& self, double lower, double upper, bool training);
+Tensor glu(const Tensor& x, int64_t dim = -1);
+Tensor softmin(const Tensor& x, int64_t dim);
+Tensor gumbel_softmax(const Tensor& logits, double tau, bool hard, int64_t dim = -1);
+
+// -- distances and angles (distance.cpp) ----------------------------------------------------------
+enum class Reduction : uint8_t { None, Mean, Sum, BatchMean };
+Tensor normalize(const Tensor& x, double p = 2, int64_t dim = 1, double eps = 1e-12);
+Tensor cosine_similarity(const Tensor& x1, const Tensor& x2, int64_t dim = 1, double eps = 1e-8);
+Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p = 2, double eps = 1e-6,
+                         bool keepdim = false);
+Tensor pdist(const Tensor& x, double p = 2);  // of every pair of rows
+Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const Tensor& bias = {});
+Tensor margin_ranking_loss(const Tensor& x1, const Tensor& x2, const Tensor& target, double margin,
+                           Reduction reduction);
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
+                           double margin, double p, double eps, bool swap, Reduction reduction);
+Tensor cosine_embedding_loss(const Tensor& x1, const Tensor& x2, const Tensor& target,
+                             double margin, Reduction reduction);
+
+// -- layers and losses (softmax.cpp, loss.cpp, elementwise_loss.cpp, norm.cpp) --------------------
 Tensor softmax(const Tensor& x, int64_t dim);
 Tensor log_softmax(const Tensor& x, int64_t dim);
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& weight = {},
@@ -314,6 +347,23 @@ Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const Ten
                 int64_t ignore_index = -100, Reduction reduction = Reduction::Mean);
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::Mean);
 Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::Mean);
+Tensor multi_margin_loss(const Tensor& x, const Tensor& target, int64_t p, double margin,
+                         const Tensor& weight, Reduction reduction);
+Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, Reduction reduction, double beta);
+Tensor huber_loss(const Tensor& x, const Tensor& target, Reduction reduction, double delta);
+Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight,
+                            Reduction reduction);
+Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction, bool log_target);
+Tensor multilabel_soft_margin_loss(const Tensor& x, const Tensor& target, const Tensor& weight,
+                                   Reduction reduction);
+Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin,
+                            Reduction reduction);
+Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction);
+Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, bool log_input, bool full,
+                        double eps, Reduction reduction);
+// var: of x's sizes, or 1 for one of them, or without the last; or a number.
+Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& var, bool full,
+                         double eps, Reduction reduction);
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
                                         const Tensor& weight = {}, const Tensor& pos_weight = {},
                                         Reduction reduction = Reduction::Mean);

@@ -109,7 +109,7 @@ struct Bounded {
   friend Bounded atanh(Bounded a) { return apply("atanh", a, 0); }
   friend Bounded erfc(Bounded a) { return apply("erfc", a, 0); }
   friend Bounded erfinv(Bounded a) { return apply("erfinv", a, 0); }
-  friend Bounded softplus(Bounded a) { return apply("softplus", a, 0); }
+  friend Bounded softplus(Bounded a) { return apply("softplus", a, 1); }
   friend Bounded gelu(Bounded a) { return apply("gelu", a, 0); }
   friend Bounded gelu_grad(Bounded a) { return apply("gelu_grad", a, 0); }
   friend Bounded gelu_tanh(Bounded a) { return apply("gelu_tanh", a, 0); }

@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(no_table_has_a_gap, T, Floats) {
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(unary_rows, T, Floats) {
   const std::vector<T> x = inputs<T>(1);
-  const T a = T(0.1), b = T(0);
+  const T a = T(0.1), b = T(1.5);
   for (const MicroTable* table : micro_tables()) {
     for (int op = 0; op < kUnaryOps; ++op) {
       const auto kernel = table->of<T>().pointwise.unary[op];
@@ -177,7 +177,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(unary_backward_rows, T, Floats) {
   std::vector<T> g = random_values<T>(2 * x.size(), 3);
   // Gradients of everyday size; the odd elements of random_values are.
   for (size_t i = 0; i < x.size(); ++i) g[i] = g[2 * i + 1];
-  const T a = T(0.1), b = T(0);
+  const T a = T(0.1), b = T(1.5);
   std::vector<T> y(x.size());
   for (const MicroTable* table : micro_tables()) {
     for (int op = 0; op < kUnaryOps; ++op) {

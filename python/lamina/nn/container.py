@@ -266,3 +266,40 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """Show the two dimensions."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Makes one dimension several.
+
+    Parameters
+    ----------
+    dim : int
+        The dimension.
+    unflattened_size : tuple of int
+        The sizes it gets; one may be -1.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> tuple(nn.Unflatten(1, (8, -1))(lamina.zeros(5, 64)).shape)
+    (5, 8, 8)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        if not isinstance(dim, int):
+            raise TypeError(f"Unflatten: dim must be an int, got {type(dim).__name__}")
+        sizes = unflattened_size
+        if not isinstance(sizes, (tuple, list)) or not all(isinstance(n, int) for n in sizes):
+            raise TypeError(f"Unflatten: unflattened_size must be a tuple of ints, got {sizes!r}")
+        self.dim = dim
+        self.unflattened_size = unflattened_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a view where the strides allow it, else a copy."""
+        return input.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """Show the dimension, and the sizes."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
