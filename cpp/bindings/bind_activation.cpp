@@ -67,7 +67,7 @@ constexpr Def kDefs[] = {
     BOTH(selu, "", 1, ROW(selu),
          "1.0507 times x where positive, times 1.67326 * (exp(x) - 1) elsewhere."),
     BOTH(hardtanh, ", float min_val=-1, float max_val=1", 3,
-         ops::hardtanh_row(a.real(1), a.real(2)), "Each element, moved into [min_val, max_val]."),
+         ops::hardtanh_row(a.tensor(0), a.real(1), a.real(2)), "Each element, moved into [min_val, max_val]."),
     BOTH(threshold, ", float threshold, float value", 3,
          (ops::ActivationRow{UnaryOp::threshold, {a.real(1), a.real(2)}}),
          "x where above the threshold, `value` elsewhere."),

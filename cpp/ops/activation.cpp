@@ -7,7 +7,9 @@ namespace lamina::ops {
 
 // -- rows --------------------------------------------------------------------------------------
 
-ActivationRow hardtanh_row(double low, double high) {
+ActivationRow hardtanh_row(const Tensor& x, double low, double high) {
+  check<ValueError>(x.dtype() != DType::UInt8 || low >= 0,
+                    "hardtanh: a limit of a uint8 tensor can't be negative, got ", low);
   check<ValueError>(!(low > high), "hardtanh: min_val must not exceed max_val, got ", low, " and ",
                     high);
   return {UnaryOp::hardtanh, {low, high}};

@@ -33,9 +33,9 @@ Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p, double ep
   const char* op = "pairwise_distance";
   check_floating(op, "x1", x1);
   check_floating(op, "x2", x2);
-  check<ValueError>(x1.rank() > 0 || x2.rank() > 0, op, ": needs vectors, got two numbers");
+  const Tensor d = add(sub(x1, x2), scalar(eps));
   const int64_t last = -1;
-  return vector_norm(add(sub(x1, x2), scalar(eps)), p, just(last), keepdim);
+  return vector_norm(d, p, d.rank() > 0 ? just(last) : IntList(), keepdim);
 }
 
 Tensor pdist(const Tensor& x, double p) {

@@ -309,7 +309,7 @@ struct ActivationRow {
   UnaryOp op;
   Params params = {};
 };
-ActivationRow hardtanh_row(double low, double high);
+ActivationRow hardtanh_row(const Tensor& x, double low, double high);
 ActivationRow celu_row(double alpha);
 ActivationRow softshrink_row(double lambda);
 ActivationRow gelu_row(std::string_view approximate);  // "none", "tanh"

@@ -6,8 +6,10 @@ one, or in `ELSEWHERE` with the place that tests it.
 
 from __future__ import annotations
 
+import op_table_activation
 import op_table_creation
 import op_table_linalg
+import op_table_loss_terms
 import op_table_losses
 import op_table_math
 import op_table_nn
@@ -33,7 +35,9 @@ ROWS: list[Row] = [
     *op_table_product.ROWS,
     *op_table_linalg.ROWS,
     *op_table_nn.ROWS,
+    *op_table_activation.ROWS,
     *op_table_losses.ROWS,
+    *op_table_loss_terms.ROWS,
     *op_table_creation.ROWS,
 ]
 RANDOM = op_table_creation.RANDOM

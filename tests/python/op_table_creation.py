@@ -6,6 +6,7 @@ Expected dtypes are the references': float32 is the default for floats, int64 fo
 from __future__ import annotations
 
 import lamina
+import lamina.nn.functional as F
 import numpy as np
 from lamina import _core
 from op_table_row import Row, Sample, Wrong, point, spread, stream
@@ -208,6 +209,14 @@ def drawn_into(name, *args):
 
 # name: how to draw, the law, wrong calls
 RANDOM = {
+    # The difference of two of Gumbel's draws follows the logistic law, its sigmoid the uniform one.
+    "gumbel_softmax": (lambda: F.gumbel_softmax(lamina.zeros(N, 2))[:, 0], uniform(0, 1),
+                       [(lambda: F.gumbel_softmax(T, 0.0), ValueError,
+                         r"^gumbel_softmax: tau must be positive, got 0$"),
+                        (lambda: F.gumbel_softmax(T, dim=2), IndexError,
+                         r"^gumbel_softmax: dim 2 is out of range"),
+                        (lambda: F.gumbel_softmax(T.long()), TypeError,
+                         r"^gumbel_softmax: logits must be float32 or float64, got int64")]),
     "rand": (drawn("rand", N), uniform(0, 1),
              [(lambda: lamina.rand(2, dtype=lamina.int64), TypeError, r"^rand: dtype must be")]),
     "randn": (drawn("randn", 100, N // 100), normal(0, 1),

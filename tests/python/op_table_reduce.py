@@ -293,6 +293,7 @@ def softmaxes():
     out = []
     for name, reference, error in (
         ("softmax", special.softmax, softmax_error),
+        ("softmin", lambda v, axis: special.softmax(-v, axis), softmax_error),
         ("log_softmax", special.log_softmax, log_error),
     ):
         nan = np.array([[1.0, np.nan, 2.0], [1.0, -np.inf, 2.0]])

@@ -276,6 +276,11 @@ def in_place_names(row: Row) -> list[str]:
     return [name for name in names if name in SIGNATURES and name not in elsewhere]
 
 
+def in_place_form(name: str):
+    """A method or, of an activation, a function."""
+    return getattr(lamina.Tensor, name, None) or getattr(_core, name)
+
+
 def in_place_samples(row: Row) -> list[Sample]:
     """Those whose result has the sizes of the first argument."""
     return [
@@ -296,7 +301,7 @@ def check_in_place_form(row: Row, name: str) -> None:
     def in_place(x, *args, **kwargs):
         own = x.clone()
         version, address = own._version, own.data_ptr()
-        result = getattr(own, name)(*args, **kwargs)
+        result = in_place_form(name)(own, *args, **kwargs)
         assert result is own
         assert own._version > version, f"{name} must be seen by who saved the tensor"
         assert own.data_ptr() == address
@@ -329,7 +334,7 @@ def check_strided_write(row: Row, name: str, sample: Sample) -> None:
     shown = see(whole)
     x = shown.clone()
     wanted = operation(row)(x, *tensors(sample)[1:], **sample.kwargs)
-    getattr(shown, name)(*tensors(sample)[1:], **sample.kwargs)
+    in_place_form(name)(shown, *tensors(sample)[1:], **sample.kwargs)
     assert shown.tolist() == wanted.tolist()
     mask = np.ones(memory.shape, bool)
     mask[(slice(1, None, 2),) * memory.ndim] = False

@@ -1,5 +1,7 @@
 """Initial values of parameters. Every function fills its tensor in place and returns it.
 
+Those that draw take a ``generator``; without one the process-wide generator draws.
+
 For a weight ``[out, in, *kernel]`` the fan-in is ``in * prod(kernel)`` and the fan-out
 ``out * prod(kernel)``: how many products are summed forward, and backward.
 """
@@ -9,17 +11,21 @@ from __future__ import annotations
 import math
 
 from lamina import _core
-from lamina._core import Tensor
+from lamina._core import Generator, Tensor
 from lamina.autograd.grad_mode import no_grad
+from lamina.nn._init_structure import dirac_, eye_, orthogonal_, sparse_
 
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
+    "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -82,7 +88,9 @@ def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
     return shape[1] * kernel, shape[0] * kernel
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Fill with draws from the uniform distribution on [a, b).
 
     Examples
@@ -93,10 +101,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     True
     """
     with no_grad():
-        return tensor.uniform_(a, b)
+        return tensor.uniform_(a, b, generator=generator)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Fill with draws from the normal distribution.
 
     Examples
@@ -107,7 +117,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     [5.0, 5.0]
     """
     with no_grad():
-        return tensor.normal_(mean, std)
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -150,28 +160,9 @@ def zeros_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 0.0)
 
 
-def eye_(tensor: Tensor) -> Tensor:
-    """Fill a matrix with ones on the diagonal and zeros elsewhere.
-
-    Raises
-    ------
-    ValueError
-        If the tensor is no matrix.
-
-    Examples
-    --------
-    >>> import lamina
-    >>> from lamina.nn import init
-    >>> init.eye_(lamina.empty(2, 2)).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
-    """
-    if tensor.ndim != 2:
-        raise ValueError(f"eye_: a matrix is needed\n  tensor {list(tensor.shape)}")
-    with no_grad():
-        return tensor.copy_(_core.eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
-
-
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Fill uniformly from (-a, a) with ``a = gain * sqrt(6 / (fan_in + fan_out))``.
 
     Keeps the variance of activations and of gradients on a par through linear layers. Glorot and
@@ -191,10 +182,10 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
     bound = gain * math.sqrt(6.0 / max(1, fan_in + fan_out))
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill normally, with mean 0 and ``std = gain * sqrt(2 / (fan_in + fan_out))``.
 
     See :func:`xavier_uniform_`.
@@ -212,7 +203,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     0.0
     """
     fan_in, fan_out = _fans("xavier_normal_", tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(1, fan_in + fan_out)))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(1, fan_in + fan_out)), generator)
 
 
 def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
@@ -223,7 +214,11 @@ def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: s
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fill uniformly from (-b, b) with ``b = gain * sqrt(3 / fan)``.
 
@@ -255,11 +250,15 @@ def kaiming_uniform_(
     True
     """
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fill normally, with mean 0 and ``std = gain / sqrt(fan)``; see :func:`kaiming_uniform_`.
 
@@ -270,11 +269,17 @@ def kaiming_normal_(
     >>> init.kaiming_normal_(lamina.empty(10, 6), mode="fan_out").shape
     lamina.Size([10, 6])
     """
-    return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity))
+    std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
+    return normal_(tensor, 0.0, std, generator)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fill with draws from the normal distribution, given that they are in [a, b].
 
@@ -309,29 +314,29 @@ def trunc_normal_(
         # A normal draw that rarely falls inside would take forever: then propose uniformly.
         propose = _propose_normal if mass > 0.25 else _propose_uniform
         drawn = _core.empty_like(tensor)
-        accepted = propose(drawn, low, high)
+        accepted = propose(drawn, low, high, generator)
         while not bool(accepted.all()):
             fresh = _core.empty_like(tensor)
-            better = propose(fresh, low, high)
+            better = propose(fresh, low, high, generator)
             drawn = _core.where(accepted, drawn, fresh)
             accepted = _core.logical_or(accepted, better)
         drawn.mul_(std).add_(mean)
         return tensor.copy_(_core.clamp(drawn, a, b))  # rounding may step over the ends
 
 
-def _propose_normal(out: Tensor, low: float, high: float) -> Tensor:
+def _propose_normal(out: Tensor, low: float, high: float, generator: Generator | None) -> Tensor:
     """Fill ``out`` with normal draws and say which lie in [low, high]."""
-    out.normal_(0.0, 1.0)
+    out.normal_(0.0, 1.0, generator=generator)
     return _core.logical_and(out >= low, out <= high)
 
 
-def _propose_uniform(out: Tensor, low: float, high: float) -> Tensor:
+def _propose_uniform(out: Tensor, low: float, high: float, generator: Generator | None) -> Tensor:
     """Fill ``out`` uniformly from [low, high] and accept each by its relative density."""
     peak = min(max(low, 0.0), high)  # where the density is largest
     reach = math.sqrt(peak * peak + 80.0)  # beyond, it is below exp(-40) of that
-    out.uniform_(max(low, -reach), min(high, reach))
+    out.uniform_(max(low, -reach), min(high, reach), generator=generator)
     chance = ((out * out - peak * peak) * -0.5).exp()
-    return _core.rand_like(out) < chance
+    return _core.empty_like(out).uniform_(0.0, 1.0, generator=generator) < chance
 
 
 def __getattr__(name: str) -> object:
