@@ -171,8 +171,8 @@ enum class Rule : uint8_t {
 // is a row of three.
 #define LAMINA_LOSS_ROWS(ROW)                                                                        \
   ROW(prelu,    Float,  select(x > V(0), x, y * x),                                                  \
-                                           kX | kY, select(x > V(0), g, g * y),                      \
-                                           kX,      select(x > V(0), V(0), g * x))                   \
+                                           kX | kY, prelu_grad(g, x, y),                             \
+                                           kX,      g * nonpositive(x))                              \
   ROW(binary_cross_entropy, Float,                                                                   \
       select((y >= V(0)) & (y <= V(1)),                                                              \
              -(y * maximum(log(x), V(-100)) + (V(1) - y) * maximum(log1p(-x), V(-100))), V(NAN)),    \
@@ -214,6 +214,10 @@ enum class Rule : uint8_t {
                                            kZ,      g * (V(1) - z),                                  \
                                            kZ,      g * z,                                           \
                                            kX | kY, g * (y - x))                                      \
+  ROW(prelu_grad, Float, select(y > V(0), x, x * z),                                                 \
+                                           kY | kZ, prelu_grad(g, y, z),                             \
+                                           0,       V(0),                                            \
+                                           kX | kY, select(y > V(0), V(0), g * x))                   \
   ROW(binary_cross_entropy_grad, Float, x * (y - z) / bernoulli_variance(y),                         \
                                            kY | kZ, binary_cross_entropy_grad(g, y, z),              \
                                            kX | kY | kZ, g * x * (y * (y - z - z) + z) /             \

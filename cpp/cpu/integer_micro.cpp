@@ -14,9 +14,9 @@ Wrapping<T> load(const T* p) {
 }
 
 template <class T, class Row>
-void unary_loop(int64_t n, T* out, const T* x, T, T) {
-  const Wrapping<T> none(T(0));
-  for (int64_t i = 0; i < n; ++i) out[i] = Row::forward(load(x + i), none, none).value;
+void unary_loop(int64_t n, T* out, const T* x, T a_, T b_) {
+  const Wrapping<T> a(a_), b(b_);
+  for (int64_t i = 0; i < n; ++i) out[i] = Row::forward(load(x + i), a, b).value;
 }
 
 template <class T, class Row>

@@ -96,9 +96,15 @@ LAMINA_EXPR_UNARY(erf)
   inline Expr name(const Expr& x, const Expr& y, const Expr& z) {           \
     return ternary(TernaryOp::name, x.operand(), y.operand(), z.operand()); \
   }
+LAMINA_EXPR_TERNARY(prelu_grad)
 LAMINA_EXPR_TERNARY(binary_cross_entropy_grad)
 LAMINA_EXPR_TERNARY(logit_entropy_grad)
 #undef LAMINA_EXPR_TERNARY
+
+// In one op, with slope 1 at 0.
+inline Expr nonpositive(const Expr& x) {
+  return binary(BinaryOp::clamp_max, x.operand(), scalar(0.0));
+}
 
 // Phi(x) + x phi(x), the normal distribution's functions.
 inline Expr gelu_grad(const Expr& x) {

@@ -90,9 +90,104 @@ def test_fixed_values():
     assert drawn(init.eye_, (2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
+def identity_convolution(x, weight, groups):
+    """A convolution with padding "same", by its definition; kernels have odd sizes."""
+    out, each, kernel = weight.shape[0], weight.shape[1], weight.shape[2:]
+    padded = np.pad(x, [(0, 0)] + [(n // 2, n // 2) for n in kernel])
+    result = np.zeros((out, *x.shape[1:]))
+    for o in range(out):
+        first = o // (out // groups) * each
+        for place in np.ndindex(*x.shape[1:]):
+            window = tuple(slice(p, p + n) for p, n in zip(place, kernel, strict=True))
+            result[(o, *place)] = (padded[(slice(first, first + each), *window)] * weight[o]).sum()
+    return result
+
+
+@pytest.mark.parametrize("kernel", [(3,), (3, 5), (1, 3, 3)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dirac_convolutions_give_their_input(kernel, groups):
+    weight = drawn(init.dirac_, (4, 4 // groups, *kernel), groups=groups)
+    x = np.random.default_rng(0).normal(size=(4, *[4] * len(kernel)))
+    np.testing.assert_array_equal(identity_convolution(x, weight, groups), x)
+
+
+def test_dirac_leaves_channels_without_counterpart_zero():
+    assert drawn(init.dirac_, (3, 2, 1)).reshape(3, 2).tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert drawn(init.dirac_, (2, 3, 2)).tolist() == [
+        [[0, 1], [0, 0], [0, 0]],
+        [[0, 0], [0, 1], [0, 0]],
+    ]
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (3, 7), (7, 3), (4, 2, 3), (2, 3, 2, 2), (1, 4)])
+@pytest.mark.parametrize("gain", [1.0, 2.5])
+def test_orthogonal(shape, gain):
+    weight = drawn(init.orthogonal_, shape, gain=gain).reshape(shape[0], -1) / gain
+    short = weight if weight.shape[0] <= weight.shape[1] else weight.T
+    # An orthonormal row of n numbers: n roundings of each product of rows.
+    np.testing.assert_allclose(short @ short.T, np.eye(len(short)), atol=32 * 2.3e-16)
+
+
+def test_orthogonal_is_drawn_evenly():
+    """An entry of an even orthogonal 3 x 3 matrix is uniform in [-1, 1] (Archimedes)."""
+    lamina.manual_seed(3)
+    weight = lamina.empty(3, 3, dtype=lamina.float64)
+    drawn_ = np.array([init.orthogonal_(weight).tolist() for _ in range(4000)])
+    law = uniform(1.0)
+    for i in range(3):
+        for j in range(3):
+            assert follows(drawn_[:, i, j], law)
+
+
+@pytest.mark.parametrize(("sparsity", "zeros"), [(0.0, 0), (0.1, 21), (0.5, 101), (1.0, 201)])
+def test_sparse(sparsity, zeros):
+    values = drawn(init.sparse_, (201, 100), sparsity=sparsity, std=0.5)
+    assert ((values == 0).sum(0) == zeros).all()  # the share, rounded up
+    if zeros < 201:
+        assert follows(values[values != 0], stats.norm(0, 0.5))
+    if 0 < zeros < 201:  # anywhere
+        share, p = (values == 0).mean(1), zeros / 201
+        assert abs(share - p).max() < 6 * np.sqrt(p * (1 - p) / 100)
+
+
+@pytest.mark.parametrize(
+    ("fill", "settings"),
+    [
+        (init.uniform_, {}),
+        (init.normal_, {}),
+        (init.trunc_normal_, {}),
+        (init.trunc_normal_, {"a": 3.0, "b": 9.0}),
+        (init.xavier_uniform_, {}),
+        (init.xavier_normal_, {}),
+        (init.kaiming_uniform_, {}),
+        (init.kaiming_normal_, {}),
+        (init.orthogonal_, {}),
+        (init.sparse_, {"sparsity": 0.3}),
+    ],
+)
+def test_a_generator_draws_in_place_of_the_process_wide_one(fill, settings):
+    def values(seed):
+        generator = lamina.Generator()
+        generator.manual_seed(seed)
+        return fill(lamina.empty(6, 5), **settings, generator=generator).tolist()
+
+    lamina.manual_seed(1)
+    before = lamina.get_rng_state()
+    assert values(4) == values(4)
+    assert values(4) != values(5)
+    assert lamina.get_rng_state().tolist() == before.tolist()
+
+
+def test_nothing_to_fill():
+    for fill in (init.orthogonal_, init.xavier_uniform_, init.kaiming_normal_):
+        assert tuple(fill(lamina.empty(0, 4)).shape) == (0, 4)
+    assert tuple(init.sparse_(lamina.empty(0, 4), 0.5).shape) == (0, 4)
+
+
 def test_parameters_are_filled_in_place_and_stay_leaves():
     parameter = lamina.nn.Parameter(lamina.ones(4, 4))
-    for fill in (init.uniform_, init.normal_, init.zeros_, init.eye_, init.trunc_normal_):
+    fills = (init.uniform_, init.normal_, init.zeros_, init.eye_, init.trunc_normal_)
+    for fill in (*fills, init.orthogonal_, lambda t: init.sparse_(t, 0.5)):
         before = parameter.tolist()
         assert fill(parameter) is parameter
         assert parameter.tolist() != before
@@ -142,6 +237,18 @@ def test_relu_layers_keep_their_variance():
         (lambda: init.calculate_gain("swish"), r"unknown nonlinearity 'swish'\n  known  .*relu"),
         (lambda: init.calculate_gain("leaky_relu", "x"), "slope must be a number, got 'x'"),
         (lambda: init.eye_(lamina.empty(3)), r"eye_: a matrix is needed\n  tensor \[3\]"),
+        (
+            lambda: init.sparse_(lamina.empty(3), 0.5),
+            r"sparse_: a matrix is needed",
+        ),
+        (
+            lambda: init.sparse_(lamina.empty(3, 3), 1.5),
+            r"sparse_: sparsity must be in \[0, 1\]",
+        ),
+        (lambda: init.dirac_(lamina.empty(3, 3)), r"dirac_: a weight of 3 to 5 dimensions is need"),
+        (lambda: init.dirac_(lamina.empty(3, 3, 3), 2), r"dirac_: 2 groups do not divide 3 output"),
+        (lambda: init.dirac_(lamina.empty(3, 3, 3), 0), r"dirac_: 0 groups do not divide 3 output"),
+        (lambda: init.orthogonal_(lamina.empty(3)), r"orthogonal_: a tensor of at least 2 dimen"),
         (lambda: init.trunc_normal_(lamina.empty(3), a=1.0, b=1.0), "a must be less than b"),
         (lambda: init.trunc_normal_(lamina.empty(3), std=0.0), "std must be positive, got 0.0"),
     ],

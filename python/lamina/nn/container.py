@@ -290,7 +290,7 @@ class Unflatten(Module):
         super().__init__()
         if not isinstance(dim, int):
             raise TypeError(f"Unflatten: dim must be an int, got {type(dim).__name__}")
-        sizes = unflattened_size
+        sizes: object = unflattened_size
         if not isinstance(sizes, (tuple, list)) or not all(isinstance(n, int) for n in sizes):
             raise TypeError(f"Unflatten: unflattened_size must be a tuple of ints, got {sizes!r}")
         self.dim = dim

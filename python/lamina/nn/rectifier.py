@@ -11,7 +11,7 @@ from lamina.nn.parameter import Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, ClassVar
 
 
 class ReLU(_InPlace):
@@ -196,7 +196,7 @@ class Hardtanh(_Activation):
     [-1.0, 0.5, 1.0]
     """
 
-    _settings = ("min_val", "max_val", "inplace")
+    _settings: ClassVar[tuple[str, ...]] = ("min_val", "max_val", "inplace")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
