@@ -82,7 +82,30 @@ Tensor glu(const Tensor& x, int64_t dim) {
   const int64_t half = x.size(d) / 2;
   check<ValueError>(2 * half == x.size(d), "glu: dimension ", d, " is halved, but its size is ",
                     x.size(d), line("input", x));
-  return mul(slice(x, d, 0, half), sigmoid(slice(x, d, half, 2 * half)));
+  const auto first = [d, half](const Tensor& t_) { return slice(t_, d, 0, half); };
+  const auto second = [d, half](const Tensor& t_) { return slice(t_, d, half, 2 * half); };
+  Tensor y;
+  {
+    const GradMode off(false);
+    y = mul(first(x), sigmoid(second(x)));
+  }
+  if (recording(x))
+    record("glu", {y}, {x}, [x = Saved::input(x), first, second, d](Backward& b) {
+      const Tensor in = b(x), g = b.grad();
+      const Tensor gate = sigmoid(second(in)), scaled = mul(g, first(in));
+      if (grad_enabled()) {
+        const Tensor parts[] = {mul(g, gate), mul(scaled, mul(gate, sub(scalar(1), gate)))};
+        b.set(0, cat(parts, d));
+        return;
+      }
+      // Each half where it belongs.
+      const Tensor dx = empty_like(in);
+      call<&DeviceApi::binary>(in.device(), "glu", BinaryOp::mul, first(dx), g, gate);
+      call<&DeviceApi::unary_backward>(in.device(), "glu", UnaryOp::sigmoid, second(dx), scaled,
+                                       gate, Params{});
+      b.set(0, dx);
+    });
+  return y;
 }
 
 Tensor softmin(const Tensor& x, int64_t dim) {

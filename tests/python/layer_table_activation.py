@@ -181,8 +181,8 @@ IN_PLACE = [
         lambda: nn.RReLU(0.25, 0.25, inplace=True),
         "RReLU(lower=0.25, upper=0.25, inplace=True)",
     ),
-    with_inplace("Hardsigmoid", lambda: nn.Hardsigmoid(inplace=True), "Hardsigmoid(inplace=True)"),
-    with_inplace("Hardswish", lambda: nn.Hardswish(inplace=True), "Hardswish(inplace=True)"),
+    with_inplace("Hardsigmoid", lambda: nn.Hardsigmoid(inplace=True), "Hardsigmoid()"),
+    with_inplace("Hardswish", lambda: nn.Hardswish(inplace=True), "Hardswish()"),
 ]
 
 

@@ -23,7 +23,8 @@ class _Activation(Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "inplace" in cls._settings and ">>>" in (cls.__doc__ or ""):
+        takes_inplace = "inplace" in cls.__init__.__code__.co_varnames
+        if takes_inplace and ">>>" in (cls.__doc__ or ""):
             entry = "inplace : bool, default False\n    Overwrite the input, and return it."
             add_to_section(cls, "Parameters", entry)
 
@@ -36,7 +37,7 @@ class _Activation(Module):
 class _InPlace(_Activation):
     """Whose only setting is ``inplace``."""
 
-    _settings = ("inplace",)
+    _settings: ClassVar[tuple[str, ...]] = ("inplace",)
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()

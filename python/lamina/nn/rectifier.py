@@ -242,6 +242,8 @@ class Hardsigmoid(_InPlace):
     [0.0, 0.5, 1.0]
     """
 
+    _settings = ()  # PyTorch shows none
+
     def forward(self, input: Tensor) -> Tensor:
         """Any shape."""
         return _core.hardsigmoid(input, self.inplace)
@@ -259,6 +261,8 @@ class Hardswish(_InPlace):
     >>> nn.Hardswish()(lamina.tensor([-3.0, 1.5, 3.0])).tolist()
     [-0.0, 1.125, 3.0]
     """
+
+    _settings = ()  # PyTorch shows none
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape."""
