@@ -183,7 +183,7 @@ enum class Rule : uint8_t {
       x * (select(x > V(0), V(1), V(0)) - y) + softplus(-abs(x)),                                    \
                                            kX | kY, logit_entropy_grad(g, x, y),                     \
                                            kX,      -(g * x))                                        \
-  ROW(kl_div,   Float,  select(y == V(0), V(0), y * log(y)) - y * x,                                 \
+  ROW(kl_div,   Float,  y * (select(y == V(0), V(0), log(y)) - x),                                    \
                                            kY,      -(g * y),                                        \
                                            kX | kY, g * (select(y == V(0), V(0), log(y)) + V(1) - x)) \
   ROW(kl_div_log, Float, exp(y) * (y - x), kY,      -(g * exp(y)),                                   \
@@ -363,18 +363,18 @@ LAMINA_BINARY_ROWS(LAMINA_DEFINE_BINARY)
       return forward_;                                                                           \
     }                                                                                            \
     template <class V>                                                                           \
-    static V gx(V g, [[maybe_unused]] V x, [[maybe_unused]] V y, [[maybe_unused]] V z,           \
-                [[maybe_unused]] V a) {                                                          \
+    static V gx([[maybe_unused]] V g, [[maybe_unused]] V x, [[maybe_unused]] V y,                \
+                [[maybe_unused]] V z, [[maybe_unused]] V a) {                                    \
       return gx_;                                                                                \
     }                                                                                            \
     template <class V>                                                                           \
-    static V gy(V g, [[maybe_unused]] V x, [[maybe_unused]] V y, [[maybe_unused]] V z,           \
-                [[maybe_unused]] V a) {                                                          \
+    static V gy([[maybe_unused]] V g, [[maybe_unused]] V x, [[maybe_unused]] V y,                \
+                [[maybe_unused]] V z, [[maybe_unused]] V a) {                                    \
       return gy_;                                                                                \
     }                                                                                            \
     template <class V>                                                                           \
-    static V gz(V g, [[maybe_unused]] V x, [[maybe_unused]] V y, [[maybe_unused]] V z,           \
-                [[maybe_unused]] V a) {                                                          \
+    static V gz([[maybe_unused]] V g, [[maybe_unused]] V x, [[maybe_unused]] V y,                \
+                [[maybe_unused]] V z, [[maybe_unused]] V a) {                                    \
       return gz_;                                                                                \
     }                                                                                            \
   };

@@ -19,6 +19,9 @@ template <class T>
 struct Bounded {
   Wide v = 0;
   Wide e = 0;
+  // Whether an operation since this was last set to false had a finite result that T has no room
+  // for.
+  static inline bool overflowed = false;
 
   Bounded(Wide value, Wide error) : v(value), e(error) {}
   // A literal of a row; T may have to round it.
@@ -28,8 +31,10 @@ struct Bounded {
   static Bounded rounded(Wide value, Wide error, double ulps = 0.5) {
     const Wide largest = std::numeric_limits<T>::max();
     const Wide spacing = ulp_of<T>(value);
-    if (std::fabs(value) > largest + spacing / 2)
+    if (std::fabs(value) > largest + spacing / 2) {
+      overflowed = overflowed || std::isfinite(value);
       return {std::copysign(std::numeric_limits<Wide>::infinity(), value), 0};
+    }
     return {value, std::isfinite(value) ? error + Wide(ulps) * spacing : 0};
   }
   static Bounded exact(Wide value) { return {value, 0}; }
@@ -138,8 +143,9 @@ struct Bounded {
   friend Bounded atan2(Bounded a, Bounded b) { return rounded(std::atan2(a.v, b.v), 0, 1.5); }
 
   // Whether a result of T is within the bound. Second-order terms get one percent. A wider range
-  // inside may spare a result the overflow that T runs into.
+  // inside may spare a result the overflow that T runs into, and the NaN that came of one.
   bool allows(T got, bool wider_inside = false) const {
+    if (std::isnan(v) && wider_inside && overflowed) return true;
     if (std::isnan(v) || std::isnan(got)) return std::isnan(v) && std::isnan(got);
     const Wide largest = std::numeric_limits<T>::max();
     const Wide error = Wide(1.01) * e;

@@ -105,6 +105,7 @@ template <class T, class Want>
 void check_all(const char* what, const MicroTable& table, const std::vector<T>& got, Want&& want) {
   int wrong = 0;
   for (size_t i = 0; i < got.size(); ++i) {
+    Bounded<T>::overflowed = false;
     const Bounded<T> w = want(i);
     if (w.allows(got[i], table.isa == Isa::Ref && sizeof(T) == 4) || ++wrong > 3) continue;
     BOOST_ERROR(what << " on " << isa_name(table.isa) << ", element " << i << ": " << got[i]
