@@ -58,22 +58,26 @@ class Network:
         x = rng.standard_normal((batch, self.sizes[0]), np.float32)
         return x, [rng.integers(0, self.sizes[-1], batch) for _ in range(LABELS)]
 
+    def model(self, torch: Any) -> Any:
+        """The network in Lamina or PyTorch, whichever `torch` is."""
+        layers = []
+        for index, (fan_in, fan_out) in enumerate(itertools.pairwise(self.sizes)):
+            layers.append(torch.nn.Linear(fan_in, fan_out))
+            if index < self.layers - 1:
+                if self.batch_norm:
+                    layers.append(torch.nn.BatchNorm1d(fan_out))
+                layers.append(getattr(torch.nn, self.activation)())
+        return torch.nn.Sequential(*layers)
+
     def flops(self, batch: int) -> float:
         """Count a training step's, products only: forward, and both backward but for the inputs."""
         pairs = [a * b for a, b in itertools.pairwise(self.sizes)]
         return 2.0 * batch * (3 * sum(pairs) - pairs[0])
 
 
-def build(torch: Any, network: Network, parameters: Parameters) -> Any:
+def build(torch: Any, network: Any, parameters: Parameters) -> Any:
     """The network in Lamina or PyTorch, whichever `torch` is, with these parameters."""
-    layers = []
-    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(network.sizes)):
-        layers.append(torch.nn.Linear(fan_in, fan_out))
-        if index < network.layers - 1:
-            if network.batch_norm:
-                layers.append(torch.nn.BatchNorm1d(fan_out))
-            layers.append(getattr(torch.nn, network.activation)())
-    model = torch.nn.Sequential(*layers)
+    model = network.model(torch).to(torch.tensor(parameters[0]).dtype)
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), parameters, strict=True):
             parameter.copy_(torch.tensor(value))
@@ -95,7 +99,7 @@ class Trainer:
 
 def torch_trainer(
     torch: Any,
-    network: Network,
+    network: Any,
     parameters: Parameters,
     x: Any,
     labels: list[Any],

@@ -53,6 +53,23 @@ struct GemmArgs {
   Activation act = Activation::None;
 };
 
+// Images x [N, C, H, W], filters w [K, C/groups, R, S] and their correlation y [N, K, P, Q], all
+// rows:
+//
+//   y[n,k,p,q] = sum of w[k,c,r,s] * x[n, c of k's group, p*stride - padding + r*dilation, ...]
+//
+// where x counts as zero outside. Padding is that before the first row and column; how much comes
+// behind the last follows from the sizes. Each of the three is linear in the other two, and an
+// entry of the table computes it from those: y, x (the gradient of x for y's; a transposed
+// convolution) or w (the gradient of w).
+struct ConvArgs {
+  TensorRef x, w, y;
+  TensorRef bias;  // or undefined: [K] added to y; [C] added to x; [K] receives the sums of y
+  int64_t stride[2], padding[2], dilation[2];
+  int64_t groups = 1;
+  Activation act = Activation::None;  // of y, or of x
+};
+
 // Normalisation of x [N, C, S] (rows) over N and S, one group a channel.
 struct BatchNormArgs {
   TensorRef x, y;          // [N, C, S]
@@ -201,6 +218,9 @@ struct DeviceApi {
 
   // -- contractions and fused layers -------------------------------------------------------------
   void (*gemm)(Ctx&, const GemmArgs&);
+  void (*conv)(Ctx&, const ConvArgs&);         // y
+  void (*conv_input)(Ctx&, const ConvArgs&);   // x
+  void (*conv_weight)(Ctx&, const ConvArgs&);  // w
   // b = a^-1 b for each a [B, n, n], b [B, n, k] (rows); a is overwritten. Returns the number of
   // the first a that is singular, or -1.
   int64_t (*solve)(Ctx&, const TensorRef& a, const TensorRef& b);

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import models
+from benchmarks import convnets, models
 from benchmarks.cases import EPS, Bounds, Case, GroupTarget, Target, Work, inputs
+from benchmarks.convnets import ConvNetwork
 from benchmarks.models import Network, NumpyNetwork, Trainer
 from benchmarks.peers import Peer
 
 GROUPS: list[GroupTarget] = []
 
 _STEPS = 3  # that are checked
+
+AnyNetwork = Network | ConvNetwork
 
 _DEEP = Network((784, 512, 256, 10), "ReLU")
 _NORMED = Network((784, 512, 512, 512, 10), "GELU", batch_norm=True)
@@ -30,19 +33,30 @@ ROWS = (
     (_NORMED, 128, 1.6, 1.9),
     (_NORMED, 1024, 1.3, 1.5),
 )
+_CONVOLUTIONAL = (
+    (ConvNetwork("CNN", 1, 28), 64, 1.5, 2.2),
+    (ConvNetwork("ResNet-8", 3, 32), 32, 2.0, 2.5),
+)
 _TINY = (
     (Network((5, 4, 3), "ReLU"), 6, 1, 1),
     (Network((5, 4, 4, 3), "Tanh"), 1, 1, 1),
     (Network((5, 4, 4, 3), "GELU", batch_norm=True), 6, 1, 1),
+)
+_TINY_CONVOLUTIONAL = (
+    (ConvNetwork("CNN", 1, 8, width=3, hidden=5), 3, 1, 1),
+    (ConvNetwork("ResNet-8", 3, 8, width=3), 4, 1, 1),
 )
 
 
 def cases(tiny: bool = False) -> list[Case]:
     """The networks of `ROWS`; the two small ones are held against JAX's jit as well."""
     found = []
-    for network, batch, floor, aim in _TINY if tiny else ROWS:
+    rows: list[tuple[AnyNetwork, int, float, float]] = [*(_TINY if tiny else ROWS)]
+    if convnets.available():
+        rows += _TINY_CONVOLUTIONAL if tiny else _CONVOLUTIONAL
+    for network, batch, floor, aim in rows:
         targets = [Target(floor=floor, aim=aim)]
-        if max(network.sizes) <= 64:
+        if isinstance(network, Network) and max(network.sizes) <= 64:
             targets.append(Target(floor=4, aim=None, peer="jax"))
         name = f"{network.name}, batch {batch}"
         found.append(
@@ -58,19 +72,21 @@ def cases(tiny: bool = False) -> list[Case]:
     return found
 
 
-def _start(name: str, network: Network, batch: int) -> tuple[Any, Any, Any]:
+def _start(name: str, network: AnyNetwork, batch: int) -> tuple[Any, Any, Any]:
     rng = inputs(name)
     return network.parameters(rng), *network.data(rng, batch)
 
 
-def _trainer(name: str, network: Network, batch: int, peer: Peer) -> Trainer | None:
+def _trainer(name: str, network: AnyNetwork, batch: int, peer: Peer) -> Trainer | None:
     start = _start(name, network, batch)
-    plain = network.activation in ("ReLU", "Tanh") and not network.batch_norm
     if peer.torch_like:
         compiled = peer.name == "torch-compile"
         # With compiled kernels for the rest, the fused optimizer is what one would take.
         fused = compiled or peer.name == "torch-fused"
         return models.torch_trainer(peer.module, network, *start, fused=fused, compiled=compiled)
+    if isinstance(network, ConvNetwork):
+        return None
+    plain = network.activation in ("ReLU", "Tanh") and not network.batch_norm
     if peer.name == "jax":
         return models.jax_trainer(peer.module, network, *start)
     if peer.name == "numpy" and plain:
@@ -80,7 +96,7 @@ def _trainer(name: str, network: Network, batch: int, peer: Peer) -> Trainer | N
     return None
 
 
-def _make(name: str, network: Network, batch: int, peer: Peer) -> Work | None:
+def _make(name: str, network: AnyNetwork, batch: int, peer: Peer) -> Work | None:
     trainer = _trainer(name, network, batch, peer)
     if trainer is None:
         return None
@@ -103,10 +119,12 @@ def _make(name: str, network: Network, batch: int, peer: Peer) -> Work | None:
 
 @lru_cache(maxsize=2)
 def _reference(
-    name: str, network: Network, batch: int
+    name: str, network: AnyNetwork, batch: int
 ) -> tuple[list[Any], list[float], float, Any, float]:
     """In float64: gradients, their scales, their largest relative error, losses, and theirs."""
     parameters, x, labels = _start(name, network, batch)
+    if isinstance(network, ConvNetwork):
+        return _convolutional_reference(network, parameters, x, labels)
     model = NumpyNetwork(network, parameters, np.float64)
     x = x.astype(np.float64)
     # A product of K terms errs by about sqrt(K) roundings, relative to its size; what a layer gets
@@ -119,14 +137,34 @@ def _reference(
     # A bias before batch norm has gradient 0: what counts is the size of the terms that cancel.
     scales = [max(norm, model.bias_scales.get(i, 0.0)) for i, norm in enumerate(norms)]
     losses = np.array([model.step(x, labels[i]) for i in range(_STEPS)])
+    return grads, scales, relative, losses, _loss_bound(grads, relative, roundings, losses)
+
+
+def _convolutional_reference(
+    network: ConvNetwork, parameters: Any, x: Any, labels: list[Any]
+) -> tuple[list[Any], list[float], float, Any, float]:
+    roundings = 8 * EPS * convnets.longest_sums(parameters, len(x), network.size)
+    run = convnets.run_in_float64
+    grads, found = run(network, parameters, x, labels, _STEPS)
+    scales = [float(np.linalg.norm(g)) for g in grads]
+    # Where rounding decides on which side of ReLU's corner a unit is, or which pixel of a window is
+    # the largest, whole shares of a gradient may be off: as much as where parameters move that far.
+    other, _ = run(network, convnets.moved(parameters, roundings), x, labels, 0)
+    pairs = zip(grads, other, scales, strict=True)
+    relative = roundings + 4 * max(float(np.linalg.norm(a - b)) / s for a, b, s in pairs)
+    losses = np.array(found)
+    return grads, scales, relative, losses, _loss_bound(grads, relative, roundings, losses)
+
+
+def _loss_bound(grads: list[Any], relative: float, roundings: float, losses: Any) -> float:
     # Adam moves each parameter by up to lr whatever its gradient's size: an error of the gradient
     # costs at most 2 lr sum |error|, and sum |error| <= sqrt(count) |error|.
     count = sum(g.size for g in grads)
+    norms = [float(np.linalg.norm(g)) for g in grads]
     drift = 2 * models.LR * _STEPS * math.sqrt(count) * relative * math.hypot(*norms)
-    bound = roundings * (1 + float(losses.max())) + drift
-    return grads, scales, relative, losses, bound
+    return roundings * (1 + float(losses.max())) + drift
 
 
-def _expected(name: str, network: Network, batch: int) -> Bounds:
+def _expected(name: str, network: AnyNetwork, batch: int) -> Bounds:
     grads, _, relative, losses, bound = _reference(name, network, batch)
     return [(np.zeros(len(grads)), relative), (losses, bound)]

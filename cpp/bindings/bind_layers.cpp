@@ -18,9 +18,9 @@ namespace py = pybind11;
 
 namespace {
 
-enum class Layer : uint8_t { Other, Linear, BatchNorm, Relu, Tanh, Sigmoid, Gelu };
-constexpr std::string_view kLayerNames[] = {"other", "linear",  "batch_norm", "relu",
-                                            "tanh",  "sigmoid", "gelu"};
+enum class Layer : uint8_t { Other, Linear, BatchNorm, Conv, Relu, Tanh, Sigmoid, Gelu };
+constexpr std::string_view kLayerNames[] = {"other", "linear", "batch_norm", "conv",
+                                            "relu",  "tanh",   "sigmoid",    "gelu"};
 
 // A class of ours, and what its instances run as long as nobody changes it.
 struct LayerClass {
@@ -33,7 +33,8 @@ std::vector<LayerClass> layer_classes;
 
 // Of the attributes that are looked at in every instance.
 struct Names {
-  PyObject *hooks, *forward, *weight, *bias, *inplace, *approximate, *registry, *normalize;
+  PyObject *hooks, *forward, *weight, *bias, *inplace, *approximate, *registry, *normalize,
+      *convolve;
 };
 Names names;
 
@@ -169,9 +170,11 @@ size_t run_one(Value& value, const Child& child, const Child* next) {
         return ran;
       }
     } else if (act != Activation::None) {
+      // The layer's own method, which takes the activation's name.
       const py::str name(kLayerNames[static_cast<int>(next->layer)].data());
-      value.set(PyObject_CallMethodObjArgs(child.module.ptr(), names.normalize, value.object(),
-                                           name.ptr(), nullptr));
+      PyObject* const method = child.layer == Layer::Conv ? names.convolve : names.normalize;
+      value.set(PyObject_CallMethodObjArgs(child.module.ptr(), method, value.object(), name.ptr(),
+                                           nullptr));
       return 2;
     }
   } catch (py::error_already_set& error) {
@@ -238,8 +241,9 @@ constexpr Def kDefs[] = {
 
 void bind_layers() {
   const auto intern = [](const char* text) { return PyUnicode_InternFromString(text); };
-  names = {intern("_hooks"),  intern("forward"),     intern("weight"),    intern("bias"),
-           intern("inplace"), intern("approximate"), intern("_registry"), intern("_normalize")};
+  names = {intern("_hooks"),    intern("forward"),    intern("weight"),
+           intern("bias"),      intern("inplace"),    intern("approximate"),
+           intern("_registry"), intern("_normalize"), intern("_convolve")};
   bind<kDefs>();
 }
 

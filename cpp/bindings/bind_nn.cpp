@@ -1,25 +1,13 @@
 // Layers, and distances.
 
-#include <algorithm>
-#include <iterator>
-
 #include "bindings/args.h"
 #include "bindings/bind.h"
+#include "bindings/words.h"
 #include "ops/ops.h"
 
 namespace lamina::bindings {
 
 namespace {
-
-Activation activation(const char* op, Args& a, int i) {
-  constexpr std::string_view kNames[] = {"none", "relu", "tanh", "sigmoid", "gelu"};
-  const std::string_view name = a.text(i);
-  const auto* const found = std::find(std::begin(kNames), std::end(kNames), name);
-  check<ValueError>(found != std::end(kNames), op,
-                    ": activation must be 'none', 'relu', 'tanh', 'sigmoid' or 'gelu', got '", name,
-                    "'");
-  return static_cast<Activation>(found - std::begin(kNames));
-}
 
 constexpr Def kDefs[] = {
     def(

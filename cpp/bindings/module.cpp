@@ -46,6 +46,7 @@ PYBIND11_MODULE(_core, m) {
   bind_nn();
   bind_activation();
   bind_loss();
+  bind_conv();
   bind_layers();
   bind_optim();
   bind_info();

@@ -42,6 +42,7 @@ void set_default(Param& p, Text value) {
   if (!s.given) return;
   switch (p.kind) {
     case Kind::Bool: s.flag = value == "True"; break;
+    case Kind::Ints: break;  // empty: the op has the default that the text names
     case Kind::Int: s.i = std::atoll(p.default_text.c_str()); break;
     case Kind::Float: s.d = std::atof(p.default_text.c_str()); break;
     case Kind::Number:

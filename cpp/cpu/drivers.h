@@ -38,6 +38,11 @@ void sort(Ctx&, const TensorRef& values, const TensorRef& indices, const TensorR
 void median(Ctx&, const TensorRef& values, const TensorRef& indices, const TensorRef& x, int dim);
 void order_rows(Ctx&, const TensorRef& order, const TensorRef& x);
 
+// conv.cpp, conv_weight.cpp
+void conv(Ctx&, const ConvArgs&);
+void conv_input(Ctx&, const ConvArgs&);
+void conv_weight(Ctx&, const ConvArgs&);
+
 // gemm.cpp, softmax.cpp, norm.cpp, optim.cpp
 void gemm(Ctx&, const GemmArgs&);
 void softmax(Ctx&, const SoftmaxArgs&);

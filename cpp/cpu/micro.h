@@ -82,6 +82,64 @@ struct GemmMicro {
                int panel_width);
 };
 
+// One tile of a convolution. Channels of a result lie along vectors; a row is a pixel of it or, for
+// the gradient of a weight, an element that meets one; the sum runs over `segments` runs of a:
+//
+//   c[i*ldc + j] (+)= sum over s < segments, p < count of
+//                     a[offsets[s] + i*ai + p*ap] * b[(s*count + p)*n + j]
+//
+// One channel at a time (`depthwise`: a channel of the result meets itself alone) a has j too:
+//
+//   c[i*ldc + j] = sum_s a[offsets[s] + i*ai + j] * b[s*n + j]
+template <class T>
+struct ConvTile {
+  const T* a;
+  int64_t ai, ap;
+  const int64_t* offsets;
+  int64_t segments, count;
+  const T* b;
+  T* c;
+  int64_t ldc;
+  int m, n;  // n: one vector or two
+  bool add;  // to what c holds
+};
+
+// Another, along a row of pixels of m channels of the result: for i < m and j < n,
+//
+//   y[i*plane + j] = bias[i] + sum over s < segments, p < count of
+//                    w[(s*count + p)*m + i] * x[offsets[s] + p*step + j]
+//
+// What lies behind n in x, up to a vector's end, is read.
+template <class T>
+struct ConvRow {
+  const T* w;
+  const T* x;
+  const int64_t* offsets;
+  int64_t segments, count, step;
+  T* y;
+  int64_t plane;
+  const T* bias;  // null: none
+  int m, n;
+};
+
+template <class T>
+struct ConvMicro {
+  int lanes;    // of a vector
+  int rows[2];  // largest m with one vector (n up to its lanes), and with two
+  void (*row)(const ConvRow<T>&);
+  int depthwise_rows, depthwise_taps;
+  void (*tile)(const ConvTile<T>&);
+  void (*depthwise)(const ConvTile<T>&);  // count is 1, ap unused
+  // c[i*ldc + j] += sum_s,p a[taps[i] + offsets[s] + p*ap + j] * b[(s*count + p)*n + j]
+  void (*depthwise_weight)(const ConvTile<T>&, const int64_t* taps);
+  // dst[j*ld + i] = src[i][j] for i < rows, j < n: pixels come to hold their channels.
+  void (*pack)(int64_t rows, int64_t n, const T* const* src, T* dst, int64_t ld);
+  // dst[j*ld + i] = src[i*width + j] + bias[j] for i < rows, j < n: and give them back. A null bias
+  // is none.
+  void (*unpack)(int64_t rows, int n, const T* src, int64_t width, T* dst, int64_t ld,
+                 const T* bias);
+};
+
 // Softmax over n values: of `rows` adjacent rows, or down `width` adjacent columns, where one value
 // of a column is `stride` elements from the next. The backward takes the forward's output y.
 template <class T>
@@ -165,6 +223,7 @@ struct OptimMicro {
   ROW(PointwiseMicro, pointwise)   \
   ROW(ReduceMicro, reduce)         \
   ROW(GemmMicro, gemm)             \
+  ROW(ConvMicro, conv)             \
   ROW(SoftmaxMicro, softmax)       \
   ROW(NormMicro, norm)             \
   ROW(OptimMicro, optim)

@@ -269,6 +269,23 @@ Tensor bmm(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Activation act = Activation::None);
 
+// -- convolution (conv.cpp): x [N, C, H, W] or [N, C, L], or one image without N -----------------
+struct Window {
+  int spatial;               // dimensions: 1 or 2
+  IntList stride, dilation;  // one number, or one a dimension, or none for 1 (and padding for 0)
+  int64_t groups = 1;
+};
+// weight [K, C/groups, ...]; padding on both sides, or by name: "valid" (none), "same" (so much
+// that the result has x's size, the odd one behind).
+Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Window& window,
+            IntList padding, Activation act = Activation::None);
+Tensor conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Window& window,
+            std::string_view padding, Activation act = Activation::None);
+// The gradient of conv's input as an op: weight [C, K/groups, ...].
+Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const Window& window, IntList padding, IntList output_padding,
+                      Activation act = Activation::None);
+
 // -- more products (product.cpp, einsum.cpp) -----------------------------------------------------
 Tensor mv(const Tensor& a, const Tensor& x);
 Tensor dot(const Tensor& x, const Tensor& y);

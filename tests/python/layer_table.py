@@ -8,12 +8,14 @@ from __future__ import annotations
 import layer_table_activation
 import layer_table_basic
 import layer_table_loss
+import layer_table_conv
 from layer_table_row import Layer
 
 ROWS: list[Layer] = [
     *layer_table_basic.ROWS,
     *layer_table_activation.ROWS,
     *layer_table_loss.ROWS,
+    *layer_table_conv.ROWS,
 ]
 
 # The classes that a PyTorch user finds here.
@@ -128,10 +130,6 @@ CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList
 
 # Without a row yet.
 MISSING = {
-    "Conv1d",
-    "Conv2d",
-    "ConvTranspose1d",
-    "ConvTranspose2d",
     "Unfold",
     "Fold",
     "MaxPool1d",

@@ -7,6 +7,7 @@ one, or in `ELSEWHERE` with the place that tests it.
 from __future__ import annotations
 
 import op_table_activation
+import op_table_conv
 import op_table_creation
 import op_table_linalg
 import op_table_loss_terms
@@ -36,6 +37,7 @@ ROWS: list[Row] = [
     *op_table_linalg.ROWS,
     *op_table_nn.ROWS,
     *op_table_activation.ROWS,
+    *op_table_conv.ROWS,
     *op_table_losses.ROWS,
     *op_table_loss_terms.ROWS,
     *op_table_creation.ROWS,

@@ -46,6 +46,7 @@ def test_every_native_name_has_a_public_home():
         "adam_step",
         "batch_norm_act",
         "gather_rows",
+        "conv_act",
         "linear_act",
         "optimizer_group",
         "rmsprop_step",

@@ -36,6 +36,7 @@ from lamina.nn.distance import (
     PairwiseDistance,
     TripletMarginLoss,
 )
+from lamina.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from lamina.nn.dropout import Dropout
 from lamina.nn.keyed import ModuleDict, ParameterDict, ParameterList
 from lamina.nn.linear import Bilinear, Linear
@@ -81,6 +82,10 @@ __all__ = [
     "Buffer",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
@@ -141,6 +146,8 @@ _core.set_layers(
     {
         Linear: "linear",
         BatchNorm1d: "batch_norm",
+        Conv1d: "conv",
+        Conv2d: "conv",
         ReLU: "relu",
         Tanh: "tanh",
         Sigmoid: "sigmoid",

@@ -32,6 +32,8 @@ Activations: straight lines
 
 Activations: smooth
 
+``conv2d(input, weight, ...)``      see :class:`lamina.nn.Conv2d`; ``conv1d`` for one dimension
+``conv_transpose2d(input, ...)``    see :class:`lamina.nn.ConvTranspose2d`; and ``..1d``
 ==================================  ==========================================================
 ``sigmoid(input)``                  `Sigmoid`: ``1 / (1 + exp(-x))``
 ``logsigmoid(input)``               `LogSigmoid`: its logarithm
@@ -95,6 +97,10 @@ from lamina._core import (
     celu_,
     cosine_embedding_loss,
     cosine_similarity,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
     cross_entropy,
     dropout,
     elu,
@@ -160,6 +166,10 @@ __all__ = [
     "celu_",
     "cosine_embedding_loss",
     "cosine_similarity",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "elu",
