@@ -123,6 +123,54 @@ struct CrossEntropyBackwardArgs {
   double label_smoothing = 0;
 };
 
+// Windows along one dimension: which of `in` elements each of `out` results looks at. Element k of
+// window i is start(i) + k * dilation, which may lie outside, in the padding.
+struct Windows {
+  int64_t in = 1, out = 1;
+  int64_t kernel = 1, stride = 1, padding = 0, dilation = 1;
+  bool adaptive = false;  // cuts as even as whole numbers are; `kernel` is no less than the longest
+  int64_t start(int64_t i) const { return adaptive ? i * in / out : i * stride - padding; }
+  int64_t length(int64_t i) const {
+    return adaptive ? ((i + 1) * in - 1) / out + 1 - start(i) : kernel;
+  }
+  // Elements [first, last) of window i are in the input.
+  int64_t first(int64_t i) const {
+    const int64_t at = start(i);
+    return at >= 0 ? 0 : (dilation - 1 - at) / dilation;
+  }
+  int64_t last(int64_t i) const {
+    const int64_t room = in - start(i);
+    const int64_t inside = room <= 0 ? 0 : (room - 1) / dilation + 1;
+    return inside < length(i) ? inside : length(i);
+  }
+};
+
+// The largest element of each window of x [P, H, W] (rows): of equal ones the first, of NaN the
+// last. A window without elements gives -inf.
+struct MaxPoolArgs {
+  TensorRef x, y;   // [P, H, W], [P, rows.out, cols.out]
+  TensorRef index;  // like y, or undefined; int64: the element's place in the plane, -1 for none;
+                    // uint8: row * cols.kernel + column in the window, 255 for none
+  Windows rows, cols;
+};
+// What lies at those places, or the inverse: `plane` is [P, H, W], `values` are like the index.
+struct MaxPlacesArgs {
+  TensorRef plane, values, index;
+  Windows rows, cols;
+};
+
+// A linear map of lines, in memory of the host: element i of the result is the sum of weight[k]
+// times element source[k] for first[i] <= k < first[i + 1]. Without weights they are 1.
+struct Taps {
+  std::span<const int64_t> first, source;
+  std::span<const double> weight;
+};
+// y [P, OH, OW] = rows x cols of each plane of x [P, H, W] (rows).
+struct ResampleArgs {
+  TensorRef x, y;
+  Taps rows, cols;
+};
+
 // Filling with random numbers: element i (logical, row-major) depends on the stream and i alone.
 enum class Distribution : uint8_t {
   Uniform,    // [a, b)
@@ -232,6 +280,10 @@ struct DeviceApi {
   void (*cross_entropy_backward)(Ctx&, const CrossEntropyBackwardArgs&);
   void (*batch_norm)(Ctx&, const BatchNormArgs&);
   void (*batch_norm_backward)(Ctx&, const BatchNormBackwardArgs&);
+  void (*max_pool)(Ctx&, const MaxPoolArgs&);
+  void (*max_pool_take)(Ctx&, const MaxPlacesArgs&);  // values = plane at the places, 0 for none
+  void (*max_pool_put)(Ctx&, const MaxPlacesArgs&);   // plane = 0, then += values at the places
+  void (*resample)(Ctx&, const ResampleArgs&);
 
   // -- random ------------------------------------------------------------------------------------
   void (*random)(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);

@@ -26,6 +26,7 @@ void bind_nn();
 void bind_activation();
 void bind_loss();
 void bind_conv();
+void bind_windows();
 void bind_layers();
 void bind_optim();
 void bind_info();

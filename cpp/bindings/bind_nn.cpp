@@ -22,10 +22,18 @@ constexpr Def kDefs[] = {
         },
         "A linear layer and its activation ('none', 'relu', 'tanh', 'sigmoid' or 'gelu') as one "
         "op."),
-    def(
-        "dropout(Tensor input, float p=0.5, bool training=True)", kFunction,
-        [](Args& a) { return ops::dropout(a.tensor(0), a.real(1), a.flag(2)); },
-        "Zeros elements with probability p and scales the others by 1 / (1 - p), in training."),
+#define DROPOUT(name, training, doc)                                                              \
+  def(                                                                                            \
+      #name "(Tensor input, float p=0.5, bool training=" training ", bool inplace=False)",        \
+      kFunction, [](Args& a) { return ops::name(a.tensor(0), a.real(1), a.flag(2), a.flag(3)); }, \
+      doc)
+    DROPOUT(dropout, "True",
+            "Zeros elements with probability p and scales the others by 1 / (1 - p), in training."),
+    DROPOUT(dropout1d, "True", "Dropout of whole channels of [C, L] or [N, C, L]."),
+    DROPOUT(dropout2d, "True", "Dropout of whole channels of [N, C, H, W] or [N, C, L]."),
+    DROPOUT(alpha_dropout, "False",
+            "Dropout that keeps mean 0 and variance 1: what is dropped becomes the limit of SELU."),
+#undef DROPOUT
     def(
         "batch_norm(Tensor input, Tensor? running_mean, Tensor? running_var, Tensor? weight=None, "
         "Tensor? bias=None, bool training=False, float momentum=0.1, float eps=1e-5)",

@@ -47,6 +47,7 @@ PYBIND11_MODULE(_core, m) {
   bind_activation();
   bind_loss();
   bind_conv();
+  bind_windows();
   bind_layers();
   bind_optim();
   bind_info();

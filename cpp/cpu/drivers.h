@@ -55,6 +55,12 @@ void sgd(Ctx&, std::span<const SgdTensors>, const SgdArgs&);
 void adam(Ctx&, std::span<const AdamTensors>, const AdamArgs&);
 void rmsprop(Ctx&, std::span<const RmspropTensors>, const RmspropArgs&);
 
+// pool.cpp, resample.cpp
+void max_pool(Ctx&, const MaxPoolArgs&);
+void max_pool_take(Ctx&, const MaxPlacesArgs&);
+void max_pool_put(Ctx&, const MaxPlacesArgs&);
+void resample(Ctx&, const ResampleArgs&);
+
 // random.cpp
 void random(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);
 void random_integers(Ctx&, const TensorRef& dst, int64_t low, uint64_t range, const PhiloxStream&);

@@ -186,6 +186,29 @@ struct NormMicro {
                            const T* mean, const T* p, const T* q, const T* r);
 };
 
+// `lines` lines of `count` windows, each of rows x cols elements that all lie in one plane: element
+// (r, c) of window j of line l is x[l*line_step + j*stride + r*row_step + c*col_step], and its code
+// first_code + r*code_step + c. What belongs to the window lies at l*out_step + j.
+struct MaxWindows {
+  int64_t lines, count;
+  int rows, cols;
+  int64_t row_step, col_step;
+  int64_t stride;  // 1 or 2
+  int64_t line_step, out_step;
+  int first_code, code_step;
+};
+
+template <class T>
+struct PoolMicro {
+  // The largest element of each window and its code: of equal ones the first, of NaN the last.
+  // `code` may be null.
+  void (*max)(const MaxWindows&, T* y, uint8_t* code, const T* x);
+  // Windows of 2 x 2 next to each other, in lines of `width` elements of x: element (r, c) of
+  // window j of line l becomes g[l*count + j] if code[l*count + j] is 2 * r + c, and 0 otherwise.
+  void (*put_2x2)(int64_t lines, int64_t count, T* x, int64_t width, const T* g,
+                  const uint8_t* code);
+};
+
 // Coefficients are prepared once a tensor, in double, then rounded to T. A `sign` of -1 maximises.
 template <class T>
 struct SgdCoefficients {
@@ -226,6 +249,7 @@ struct OptimMicro {
   ROW(ConvMicro, conv)             \
   ROW(SoftmaxMicro, softmax)       \
   ROW(NormMicro, norm)             \
+  ROW(PoolMicro, pool)             \
   ROW(OptimMicro, optim)
 
 // At the end of a family's file: what it made is its table.

@@ -59,7 +59,13 @@ void bernoulli_(const Tensor& self, const Tensor& p, Generator* generator = null
 // from 0.
 void random_(const Tensor& self, std::optional<int64_t> from, std::optional<int64_t> to,
              Generator* generator = nullptr);
-Tensor dropout(const Tensor& x, double p, bool training);
+
+// -- dropout (dropout.cpp): x itself outside of training; in place, x overwritten ----------------
+Tensor dropout(const Tensor& x, double p, bool training, bool in_place = false);
+// Whole channels, of [C, L] or [N, C, L], and of [N, C, H, W] or [N, C, L].
+Tensor dropout1d(const Tensor& x, double p, bool training, bool in_place = false);
+Tensor dropout2d(const Tensor& x, double p, bool training, bool in_place = false);
+Tensor alpha_dropout(const Tensor& x, double p, bool training, bool in_place = false);
 
 // -- pointwise (pointwise.cpp): the rows of pointwise.h ------------------------------------------
 Tensor unary(UnaryOp op, const Tensor& x, Params params = {});
@@ -388,6 +394,33 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight, const Tensor& bias, bool training, double momentum,
                   double eps, Activation act = Activation::None);
+
+// -- windows over the last `rank` (1 or 2) dimensions of [(N,) C, ...] (pool.cpp, fold.cpp) ------
+// One number for all dimensions, or one for each; none: as large as the kernel, 0, 1.
+struct WindowSizes {
+  IntList kernel, stride, padding, dilation;
+  bool ceil_mode = false;
+};
+// The second is where in the plane each maximum is; undefined unless asked for.
+std::pair<Tensor, Tensor> max_pool(int rank, const Tensor& x, const WindowSizes& w, bool indices);
+std::pair<Tensor, Tensor> adaptive_max_pool(int rank, const Tensor& x, IntList sizes, bool indices);
+Tensor avg_pool(int rank, const Tensor& x, const WindowSizes& w, bool count_padding = true,
+                std::optional<int64_t> divisor = {});
+Tensor adaptive_avg_pool(int rank, const Tensor& x, IntList sizes);
+Tensor max_unpool2d(const Tensor& x, const Tensor& indices, const WindowSizes& w,
+                    IntList output_size = {});
+// Windows as columns, [N, C * kernel, windows], and the sum of columns where they came from.
+Tensor im2col(const Tensor& x, const WindowSizes& w);
+Tensor col2im(const Tensor& x, IntList output_size, const WindowSizes& w);
+
+// -- other sizes (pad.cpp, interpolate.cpp) ------------------------------------------------------
+// Elements before and after the last dimension, then the one before it, ...; negative ones crop.
+Tensor pad(const Tensor& x, IntList pads, std::string_view mode = "constant", Scalar value = 0);
+// To `sizes` of the last dimensions. A scale that was asked for is the step between samples.
+Tensor interpolate(const Tensor& x, IntList sizes, std::span<const std::optional<double>> scales,
+                   std::string_view mode, bool align_corners);
+Tensor pixel_shuffle(const Tensor& x, int64_t factor);  // [.., C f f, H, W] -> [.., C, H f, W f]
+Tensor pixel_unshuffle(const Tensor& x, int64_t factor);
 
 // -- optimizers (optim.cpp): one call a step; parameters without gradient are skipped
 // ----------------

@@ -1,4 +1,4 @@
-// Random tensors and dropout. Each op reserves its numbers from the generator, so that element i
+// Random tensors. Each op reserves its numbers from the generator, so that element i
 // depends on the seed, the order of the calls, and i.
 #include "core/parallel.h"
 #include "ops/common.h"
@@ -256,22 +256,6 @@ void random_(const Tensor& self, std::optional<int64_t> from, std::optional<int6
                     to.value_or(0));
   const int64_t last = to ? *to - 1 : span_of(self.dtype()).high;
   write_random("random_", self, [&] { draw_integers("random_", self, low, last, generator); });
-}
-
-Tensor dropout(const Tensor& x, double p, bool training) {
-  check<ValueError>(p >= 0 && p <= 1, "dropout: p must lie in [0, 1], got ", p);
-  check_floating("dropout", "input", x);
-  if (!training || p == 0) return x;
-  Tensor y = empty_like(x);
-  Tensor mask = empty_like(x, DType::Bool);
-  call<&DeviceApi::dropout>(x.device(), "dropout", y, mask, contiguous(detach(x)), p,
-                            stream_for(x.numel()));
-  if (recording(x))
-    record("dropout", {y}, {x}, [mask = Saved::input(mask), p](Backward& b) {
-      const double scale = p < 1 ? 1 / (1 - p) : 0;
-      b.set(0, mul(mul(b.grad(), b(mask)), scalar(scale)));
-    });
-  return y;
 }
 
 }  // namespace lamina::ops

@@ -15,7 +15,9 @@ import op_table_losses
 import op_table_math
 import op_table_nn
 import op_table_order
+import op_table_pad
 import op_table_pointwise
+import op_table_pool
 import op_table_product
 import op_table_rearrange
 import op_table_reduce
@@ -40,6 +42,8 @@ ROWS: list[Row] = [
     *op_table_conv.ROWS,
     *op_table_losses.ROWS,
     *op_table_loss_terms.ROWS,
+    *op_table_pool.ROWS,
+    *op_table_pad.ROWS,
     *op_table_creation.ROWS,
 ]
 RANDOM = op_table_creation.RANDOM

@@ -37,7 +37,8 @@ from lamina.nn.distance import (
     TripletMarginLoss,
 )
 from lamina.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from lamina.nn.dropout import Dropout
+from lamina.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
+from lamina.nn.fold import Fold, Unfold
 from lamina.nn.keyed import ModuleDict, ParameterDict, ParameterList
 from lamina.nn.linear import Bilinear, Linear
 from lamina.nn.loss import (
@@ -54,6 +55,15 @@ from lamina.nn.loss import (
     SoftMarginLoss,
 )
 from lamina.nn.module import Module
+from lamina.nn.padding import (
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad2d,
+)
 from lamina.nn.parameter import Buffer, Parameter
 from lamina.nn.rectifier import (
     Hardshrink,
@@ -68,6 +78,17 @@ from lamina.nn.rectifier import (
     Softshrink,
     Threshold,
 )
+from lamina.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxUnpool2d,
+from lamina.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
     "CELU",
@@ -76,6 +97,13 @@ __all__ = [
     "GLU",
     "SELU",
     "BCELoss",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AlphaDropout",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "Bilinear",
@@ -86,8 +114,12 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "ConstantPad1d",
+    "ConstantPad2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
     "Flatten",
     "GaussianNLLLoss",
     "Hardshrink",
@@ -96,6 +128,7 @@ __all__ = [
     "Hardtanh",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "Fold",
     "Identity",
     "KLDivLoss",
     "L1Loss",
@@ -106,6 +139,9 @@ __all__ = [
     "MSELoss",
     "MarginRankingLoss",
     "Mish",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -119,8 +155,14 @@ __all__ = [
     "ParameterList",
     "PoissonNLLLoss",
     "RReLU",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -136,6 +178,9 @@ __all__ = [
     "Threshold",
     "TripletMarginLoss",
     "Unflatten",
+    "Unfold",
+    "Upsample",
+    "ZeroPad2d",
     "functional",
     "init",
     "utils",

@@ -34,6 +34,18 @@ Activations: smooth
 
 ``conv2d(input, weight, ...)``      see :class:`lamina.nn.Conv2d`; ``conv1d`` for one dimension
 ``conv_transpose2d(input, ...)``    see :class:`lamina.nn.ConvTranspose2d`; and ``..1d``
+``dropout1d``, ``dropout2d``        the same for whole channels: [N, C, L] and [N, C, H, W]
+``alpha_dropout(input, p, ...)``    see :class:`lamina.nn.AlphaDropout`
+``max_pool2d(input, kernel, ...)``  see :class:`lamina.nn.MaxPool2d`; and ``max_pool1d``
+``avg_pool2d(input, kernel, ...)``  see :class:`lamina.nn.AvgPool2d`; and ``avg_pool1d``
+``adaptive_avg_pool2d(...)``        see :class:`lamina.nn.AdaptiveAvgPool2d`; 1d, max
+``max_unpool2d(input, ...)``        see :class:`lamina.nn.MaxUnpool2d`
+``pad(input, pad, mode, value)``    more elements at the ends: (before, after) of the last
+                                    dimension, then of the one before it; modes "constant",
+                                    "reflect", "replicate" and "circular"
+``interpolate(input, size, ...)``   other sizes: nearest, linear, bilinear
+``pixel_shuffle(input, factor)``    see :class:`lamina.nn.PixelShuffle`; ``pixel_unshuffle``
+``unfold(input, kernel, ...)``      see :class:`lamina.nn.Unfold`; and ``fold``
 ==================================  ==========================================================
 ``sigmoid(input)``                  `Sigmoid`: ``1 / (1 + exp(-x))``
 ``logsigmoid(input)``               `LogSigmoid`: its logarithm
@@ -89,6 +101,11 @@ Losses: ``name(input, target, ...)`` with a ``reduction``, if nothing else is sa
 from __future__ import annotations
 
 from lamina._core import (
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    alpha_dropout,
+    avg_pool1d,
+    avg_pool2d,
     batch_norm,
     bilinear,
     binary_cross_entropy,
@@ -106,6 +123,8 @@ from lamina._core import (
     elu,
     elu_,
     gaussian_nll_loss,
+    dropout1d,
+    dropout2d,
     gelu,
     glu,
     gumbel_softmax,
@@ -125,6 +144,9 @@ from lamina._core import (
     logsigmoid,
     margin_ranking_loss,
     mish,
+    max_pool1d,
+    max_pool2d,
+    max_unpool2d,
     mse_loss,
     multi_margin_loss,
     multilabel_soft_margin_loss,
@@ -134,6 +156,9 @@ from lamina._core import (
     pdist,
     poisson_nll_loss,
     prelu,
+    pad,
+    pixel_shuffle,
+    pixel_unshuffle,
     relu,
     relu6,
     relu_,
@@ -156,8 +181,18 @@ from lamina._core import (
     threshold_,
     triplet_margin_loss,
 )
+from lamina._core import col2im as fold
+from lamina._core import im2col as unfold
+from lamina.nn._resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "alpha_dropout",
+    "avg_pool1d",
+    "avg_pool2d",
     "batch_norm",
     "bilinear",
     "binary_cross_entropy",
@@ -175,6 +210,9 @@ __all__ = [
     "elu",
     "elu_",
     "gaussian_nll_loss",
+    "dropout1d",
+    "dropout2d",
+    "fold",
     "gelu",
     "glu",
     "gumbel_softmax",
@@ -186,6 +224,7 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "kl_div",
+    "interpolate",
     "l1_loss",
     "leaky_relu",
     "leaky_relu_",
@@ -194,6 +233,9 @@ __all__ = [
     "logsigmoid",
     "margin_ranking_loss",
     "mish",
+    "max_pool1d",
+    "max_pool2d",
+    "max_unpool2d",
     "mse_loss",
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
@@ -203,6 +245,9 @@ __all__ = [
     "pdist",
     "poisson_nll_loss",
     "prelu",
+    "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu6",
     "relu_",
@@ -224,6 +269,7 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "unfold",
 ]
 
 
