@@ -201,10 +201,11 @@ struct MaxWindows {
 template <class T>
 struct PoolMicro {
   // The largest element of each window and its code: of equal ones the first, of NaN the last.
-  // `code` may be null.
+  // `code` may be null. Beside results, between the first and the last, anything may be written.
   void (*max)(const MaxWindows&, T* y, uint8_t* code, const T* x);
   // Windows of 2 x 2 next to each other, in lines of `width` elements of x: element (r, c) of
   // window j of line l becomes g[l*count + j] if code[l*count + j] is 2 * r + c, and 0 otherwise.
+  // Beside them, between the first and the last, anything may be written.
   void (*put_2x2)(int64_t lines, int64_t count, T* x, int64_t width, const T* g,
                   const uint8_t* code);
 };

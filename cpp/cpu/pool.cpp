@@ -53,6 +53,7 @@ struct Inside {
     first = std::min(w.out, (w.padding + w.stride - 1) / w.stride);
     last = room < 0 ? first : std::clamp(room / w.stride + 1, first, w.out);
   }
+  bool all(const Windows& w) const { return first == 0 && last == w.out; }
 };
 
 // I: what the index holds; void when there is none.
@@ -68,7 +69,9 @@ class MaxPool {
         inside_(args.cols),
         micro_(micro().of<T>().pool.max),
         vectors_(args.cols.stride <= 2 && inside_.first < inside_.last &&
-                 (grid_.has_codes() || !kIndexed)) {}
+                 (grid_.has_codes() || !kIndexed)),
+        joined_(vectors_ && (kCodes || !kIndexed) && inside_.all(args.cols) &&
+                inside_rows_.all(args.rows) && args.rows.out * args.rows.stride == args.rows.in) {}
 
   void run(int64_t planes) const {
     const int64_t lines = grid_.rows.out;
@@ -76,6 +79,7 @@ class MaxPool {
                          std::min(grid_.cols.kernel, grid_.cols.in);
     parallel_for(planes * lines, std::max<int64_t>(1, kTaskElements / std::max<int64_t>(work, 1)),
                  [&](int64_t begin, int64_t end) {
+                   if (joined_) return inner(begin / lines, begin % lines, end - begin);
                    while (begin < end) {
                      const int64_t p = begin / lines, i = begin % lines;
                      const int64_t n = std::min(end - begin, lines - i);
@@ -148,6 +152,7 @@ class MaxPool {
 
   // Windows [j, end) of line i, one element after the other.
   void edge(int64_t p, int64_t i, int64_t j, int64_t end) const {
+    if (j >= end) return;
     const Windows &rows = grid_.rows, &cols = grid_.cols;
     const T* const plane = x_ + p * grid_.plane;
     const int64_t row0 = rows.first(i), row1 = rows.last(i);
@@ -178,47 +183,81 @@ class MaxPool {
   Inside inside_rows_, inside_;
   void (*micro_)(const MaxWindows&, T*, uint8_t*, const T*);
   bool vectors_;
+  bool joined_;  // the lines of one plane go on in the next, and have no edges
 };
 
-// f(window, place) for the windows of a plane, in order; -1 where there is no element.
-template <class I, class F>
-void for_places(const Grid& grid, const I* index, F&& f) {
-  int64_t at = 0;
-  if constexpr (std::is_same_v<I, int64_t>) {
-    for (; at < grid.windows; ++at) f(at, index[at]);
-  } else {
-    int64_t offset[kNoCode + 1];
-    for (int64_t code = 0; code < kNoCode; ++code)
-      offset[code] = code / grid.cols.kernel * grid.rows.dilation * grid.cols.in +
-                     code % grid.cols.kernel * grid.cols.dilation;
-    for (int64_t i = 0; i < grid.rows.out; ++i)
-      for (int64_t j = 0; j < grid.cols.out; ++j, ++at)
-        f(at, index[at] == kNoCode ? -1 : grid.place(i, j, 0, 0) + offset[index[at]]);
-  }
-}
+// The places in a plane that the entries of an index stand for.
+template <class I>
+class Places;
 
+template <>
+class Places<int64_t> {
+ public:
+  explicit Places(const Grid& grid) : windows_(grid.windows) {}
+  // f(window, place) for the windows of a plane, in order; -1 where there is no element.
+  template <class F>
+  void for_each(const int64_t* index, F&& f) const {
+    for (int64_t at = 0; at < windows_; ++at) f(at, index[at]);
+  }
+
+ private:
+  int64_t windows_;
+};
+
+template <>
+class Places<uint8_t> {
+ public:
+  explicit Places(const Grid& grid)
+      : lines_(grid.rows.out), count_(grid.cols.out), first_(lines_ + count_) {
+    for (int64_t i = 0; i < lines_; ++i) first_[i] = grid.rows.start(i) * grid.cols.in;
+    for (int64_t j = 0; j < count_; ++j) first_[lines_ + j] = grid.cols.start(j);
+    for (int64_t code = 0; code < kNoCode; ++code)
+      offset_[code] = code / grid.cols.kernel * grid.rows.dilation * grid.cols.in +
+                      code % grid.cols.kernel * grid.cols.dilation;
+    offset_[kNoCode] = 0;
+  }
+  template <class F>
+  void for_each(const uint8_t* index, F&& f) const {
+    const int64_t* const column = first_.data() + lines_;
+    int64_t at = 0;
+    for (int64_t i = 0; i < lines_; ++i)
+      for (int64_t j = 0; j < count_; ++j, ++at) {
+        const uint8_t code = index[at];
+        f(at, code == kNoCode ? -1 : first_[i] + column[j] + offset_[code]);
+      }
+  }
+
+ private:
+  int64_t lines_, count_;
+  Workspace<int64_t> first_;  // where the windows of each line, and of each column, begin
+  int64_t offset_[kNoCode + 1];
+};
+
+// f(first, last) for runs of planes.
 template <class F>
 void for_planes(const Grid& grid, int64_t planes, F&& f) {
   const int64_t work = grid.plane + 4 * grid.windows;
-  parallel_for(planes, std::max<int64_t>(1, kTaskElements / std::max<int64_t>(work, 1)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t p = begin; p < end; ++p) f(p);
-               });
+  parallel_for(planes, std::max<int64_t>(1, kTaskElements / std::max<int64_t>(work, 1)), f);
 }
 
 template <class T>
 void put_2x2(const Grid& grid, const MaxPlacesArgs& args) {
-  const auto put = micro().of<T>().pool.put_2x2;
-  const int64_t width = grid.cols.in, covered = 2 * grid.cols.out;
-  for_planes(grid, args.plane.sizes[0], [&](int64_t p) {
-    T* const plane = args.plane.as<T>() + p * grid.plane;
-    put(grid.rows.out, grid.cols.out, plane, width, args.values.as<const T>() + p * grid.windows,
-        args.index.as<const uint8_t>() + p * grid.windows);
-    // What lies beyond the last windows.
-    if (covered < width)
-      for (int64_t r = 0; r < 2 * grid.rows.out; ++r)
-        std::fill(plane + r * width + covered, plane + (r + 1) * width, T(0));
-    std::fill(plane + 2 * grid.rows.out * width, plane + grid.plane, T(0));
+  const auto micro_put = micro().of<T>().pool.put_2x2;
+  const int64_t width = grid.cols.in, lines = grid.rows.out, count = grid.cols.out;
+  // Planes whose lines go on in the next one are one long plane.
+  const bool joined = 2 * lines == grid.rows.in;
+  for_planes(grid, args.plane.sizes[0], [&](int64_t first, int64_t last) {
+    const int64_t step = joined ? last - first : 1;
+    for (int64_t p = first; p < last; p += step) {
+      T* const plane = args.plane.as<T>() + p * grid.plane;
+      micro_put(step * lines, count, plane, width, args.values.as<const T>() + p * grid.windows,
+                args.index.as<const uint8_t>() + p * grid.windows);
+      // What lies beyond the last windows.
+      if (2 * count < width)
+        for (int64_t r = 0; r < 2 * step * lines; ++r)
+          std::fill(plane + r * width + 2 * count, plane + (r + 1) * width, T(0));
+      std::fill(plane + 2 * step * lines * width, plane + step * grid.plane, T(0));
+    }
   });
 }
 
@@ -226,23 +265,30 @@ template <class T, class I>
 void put(const Grid& grid, const MaxPlacesArgs& args) {
   if constexpr (std::is_same_v<I, uint8_t>)
     if (grid.two_by_two()) return put_2x2<T>(grid, args);
-  for_planes(grid, args.plane.sizes[0], [&](int64_t p) {
-    T* const plane = args.plane.as<T>() + p * grid.plane;
-    const T* const values = args.values.as<const T>() + p * grid.windows;
-    std::fill_n(plane, grid.plane, T(0));
-    for_places(grid, args.index.as<const I>() + p * grid.windows, [&](int64_t at, int64_t place) {
-      if (place >= 0) plane[place] += values[at];
-    });
+  const Places<I> places(grid);
+  for_planes(grid, args.plane.sizes[0], [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      T* const plane = args.plane.as<T>() + p * grid.plane;
+      const T* const values = args.values.as<const T>() + p * grid.windows;
+      std::fill_n(plane, grid.plane, T(0));
+      places.for_each(args.index.as<const I>() + p * grid.windows, [&](int64_t at, int64_t place) {
+        if (place >= 0) plane[place] += values[at];
+      });
+    }
   });
 }
 
 template <class T, class I>
 void take(const Grid& grid, const MaxPlacesArgs& args) {
-  for_planes(grid, args.plane.sizes[0], [&](int64_t p) {
-    const T* const plane = args.plane.as<const T>() + p * grid.plane;
-    T* const values = args.values.as<T>() + p * grid.windows;
-    for_places(grid, args.index.as<const I>() + p * grid.windows,
-               [&](int64_t at, int64_t place) { values[at] = place < 0 ? T(0) : plane[place]; });
+  const Places<I> places(grid);
+  for_planes(grid, args.plane.sizes[0], [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      const T* const plane = args.plane.as<const T>() + p * grid.plane;
+      T* const values = args.values.as<T>() + p * grid.windows;
+      places.for_each(args.index.as<const I>() + p * grid.windows, [&](int64_t at, int64_t place) {
+        values[at] = place < 0 ? T(0) : plane[place];
+      });
+    }
   });
 }
 

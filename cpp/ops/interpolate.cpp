@@ -7,7 +7,7 @@ namespace lamina::ops {
 namespace {
 
 // Taps (device.h) with memory of their own.
-struct Line {
+struct LineMap {
   std::vector<int64_t> first{0}, source;
   std::vector<double> weight;
 
@@ -15,8 +15,8 @@ struct Line {
   Taps taps() const { return {first, source, weight}; }
 };
 
-Line sums_of(const Windows& w) {
-  Line line;
+LineMap sums_of(const Windows& w) {
+  LineMap line;
   for (int64_t i = 0; i < w.out; ++i) {
     for (int64_t k = w.first(i); k < w.last(i); ++k)
       line.source.push_back(w.start(i) + k * w.dilation);
@@ -28,14 +28,14 @@ Line sums_of(const Windows& w) {
 // Where samples lie is rounded to the tensor's dtype at every step, so that the nearest element is
 // the one that PyTorch takes.
 template <class T>
-Line samples_of(const PlaneMap::Axis& axis) {
+LineMap samples_of(const PlaneMap::Axis& axis) {
   const int64_t n = axis.windows.in, out = axis.windows.out;
   const auto step = static_cast<T>(axis.step);
   const auto below = [n](T at) {
     const auto i = static_cast<int64_t>(std::floor(static_cast<float>(at)));
     return std::min(i, n - 1);
   };
-  Line line;
+  LineMap line;
   for (int64_t i = 0; i < out; ++i) {
     const T place = static_cast<T>(i);
     if (axis.kind == PlaneMap::Axis::Kind::Nearest) {
@@ -59,9 +59,9 @@ Line samples_of(const PlaneMap::Axis& axis) {
 }
 
 // Which elements of the result each of `n` sources goes to.
-Line transpose_of(const Line& line, int64_t n) {
+LineMap transpose_of(const LineMap& line, int64_t n) {
   const auto at = [](int64_t i) { return static_cast<size_t>(i); };
-  Line out;
+  LineMap out;
   out.first.assign(at(n + 1), 0);
   for (const int64_t s : line.source) ++out.first[at(s + 1)];
   for (int64_t i = 0; i < n; ++i) out.first[at(i + 1)] += out.first[at(i)];
@@ -77,10 +77,10 @@ Line transpose_of(const Line& line, int64_t n) {
   return out;
 }
 
-Line line_of(const PlaneMap::Axis& axis, DType dtype, bool transposed) {
-  Line line = axis.kind == PlaneMap::Axis::Kind::Sums ? sums_of(axis.windows)
-              : dtype == DType::Float32               ? samples_of<float>(axis)
-                                                      : samples_of<double>(axis);
+LineMap line_of(const PlaneMap::Axis& axis, DType dtype, bool transposed) {
+  LineMap line = axis.kind == PlaneMap::Axis::Kind::Sums ? sums_of(axis.windows)
+                 : dtype == DType::Float32               ? samples_of<float>(axis)
+                                                         : samples_of<double>(axis);
   return transposed ? transpose_of(line, axis.windows.in) : line;
 }
 
@@ -93,8 +93,8 @@ Tensor map_planes(const Tensor& x, const PlaneMap& map, bool transposed) {
   const Pair sizes = transposed ? Pair{rows.in, cols.in} : Pair{rows.out, cols.out};
   Tensor y = empty(with_last(x, map.rank, sizes), x.dtype(), x.device());
   if (y.numel() != 0) {
-    const Line of_rows = line_of(map.rows, x.dtype(), transposed);
-    const Line of_cols = line_of(map.cols, x.dtype(), transposed);
+    const LineMap of_rows = line_of(map.rows, x.dtype(), transposed);
+    const LineMap of_cols = line_of(map.cols, x.dtype(), transposed);
     const Planes from(source, map.rank), to(y, map.rank);
     call<&DeviceApi::resample>(
         x.device(), name,

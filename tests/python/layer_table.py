@@ -9,6 +9,7 @@ import layer_table_activation
 import layer_table_basic
 import layer_table_loss
 import layer_table_conv
+import layer_table_pool
 from layer_table_row import Layer
 
 ROWS: list[Layer] = [
@@ -16,6 +17,7 @@ ROWS: list[Layer] = [
     *layer_table_activation.ROWS,
     *layer_table_loss.ROWS,
     *layer_table_conv.ROWS,
+    *layer_table_pool.ROWS,
 ]
 
 # The classes that a PyTorch user finds here.
@@ -130,27 +132,6 @@ CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList
 
 # Without a row yet.
 MISSING = {
-    "Unfold",
-    "Fold",
-    "MaxPool1d",
-    "MaxPool2d",
-    "AvgPool1d",
-    "AvgPool2d",
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveMaxPool1d",
-    "AdaptiveMaxPool2d",
-    "MaxUnpool2d",
-    "ZeroPad2d",
-    "ConstantPad1d",
-    "ConstantPad2d",
-    "ReflectionPad1d",
-    "ReflectionPad2d",
-    "ReplicationPad1d",
-    "ReplicationPad2d",
-    "Upsample",
-    "PixelShuffle",
-    "PixelUnshuffle",
     "BatchNorm1d",
     "BatchNorm2d",
     "LayerNorm",
@@ -159,9 +140,6 @@ MISSING = {
     "InstanceNorm2d",
     "RMSNorm",
     "LocalResponseNorm",
-    "Dropout1d",
-    "Dropout2d",
-    "AlphaDropout",
     "Embedding",
     "EmbeddingBag",
     "RNN",

@@ -16,6 +16,8 @@ struct LanesOf {
   using Indices = typename MakeLaneIndices<Vec<T>::kLanes>::Type;
   using Int = typename Vec<T>::Int;
   typedef uint8_t Bytes __attribute__((vector_size(Vec<T>::kLanes)));
+  typedef uint16_t Halves __attribute__((vector_size(2 * Vec<T>::kLanes)));
+  typedef uint32_t Words __attribute__((vector_size(4 * Vec<T>::kLanes)));
 };
 
 // Every second lane of a pair, from lane kFrom on.
@@ -24,12 +26,17 @@ LAMINA_SIMD Vec<T> every_second(Vec<T> a, Vec<T> b, LaneIndices<kIndex...>) {
   return __builtin_shufflevector(a.r, b.r, (2 * kIndex + kFrom)...);
 }
 
-// a0 b0 a1 b1 ..., from the middle on if kHigh.
-template <bool kHigh, class T, int... kIndex>
-LAMINA_SIMD Vec<T> interleave(Vec<T> a, Vec<T> b, LaneIndices<kIndex...>) {
-  constexpr int kLanes = sizeof...(kIndex);
-  return __builtin_shufflevector(
-      a.r, b.r, (kIndex / 2 + (kHigh ? kLanes / 2 : 0) + (kIndex % 2) * kLanes)...);
+// Each lane twice: those of the lower half, or of the upper.
+template <bool kUpper, class T, int... kIndex>
+LAMINA_SIMD Vec<T> twice(Vec<T> v, LaneIndices<kIndex...>) {
+  constexpr int kFrom = kUpper ? sizeof...(kIndex) / 2 : 0;
+  return __builtin_shufflevector(v.r, v.r, (kFrom + kIndex / 2)...);
+}
+
+// 0 1 0 1 ...
+template <class T, int... kIndex>
+LAMINA_SIMD typename LanesOf<T>::Int odd_lanes(LaneIndices<kIndex...>) {
+  return typename LanesOf<T>::Int{(kIndex % 2)...};
 }
 
 // The first `count` of 2 kLanes elements, in two vectors.
@@ -42,25 +49,57 @@ LAMINA_SIMD void load_two(const T* p, int count, Vec<T>& a, Vec<T>& b) {
                             : Vec<T>::load(p + kLanes, count - kLanes);
 }
 
+// A partial vector is moved as a whole one where `room` elements from p on allow it (masked stores
+// are slow on some machines): what is written behind it is written again later, what is read there
+// is of no use.
 template <class T>
-LAMINA_SIMD void store_codes(uint8_t* p, typename LanesOf<T>::Int codes, int count) {
-  const auto bytes = __builtin_convertvector(codes, typename LanesOf<T>::Bytes);
-  if (count == Vec<T>::kLanes) {
+LAMINA_SIMD void store_some(T* p, Vec<T> v, int count, int64_t room) {
+  if (count >= Vec<T>::kLanes || room >= Vec<T>::kLanes)
+    v.store(p);
+  else
+    v.store(p, count);
+}
+
+// Between codes and lanes, step by step, each of which is an instruction.
+template <class T>
+LAMINA_SIMD typename LanesOf<T>::Bytes narrowed(typename LanesOf<T>::Int codes) {
+  using L = LanesOf<T>;
+  const auto words = __builtin_convertvector(codes, typename L::Words);
+  return __builtin_convertvector(__builtin_convertvector(words, typename L::Halves),
+                                 typename L::Bytes);
+}
+template <class T>
+LAMINA_SIMD typename LanesOf<T>::Int widened(typename LanesOf<T>::Bytes bytes) {
+  using L = LanesOf<T>;
+  const auto halves = __builtin_convertvector(bytes, typename L::Halves);
+  return __builtin_convertvector(__builtin_convertvector(halves, typename L::Words),
+                                 typename L::Int);
+}
+
+template <class T>
+LAMINA_SIMD void store_codes(uint8_t* p, typename LanesOf<T>::Int codes, int count, int64_t room) {
+  const auto bytes = narrowed<T>(codes);
+  if (count == Vec<T>::kLanes || room >= Vec<T>::kLanes) {
     __builtin_memcpy(p, &bytes, sizeof bytes);
   } else {
-    for (int i = 0; i < count; ++i) p[i] = bytes[i];
+    uint8_t each[Vec<T>::kLanes];
+    __builtin_memcpy(each, &bytes, sizeof bytes);
+    for (int i = 0; i < count; ++i) p[i] = each[i];
   }
 }
 
 template <class T>
-LAMINA_SIMD typename LanesOf<T>::Int load_codes(const uint8_t* p, int count) {
-  typename LanesOf<T>::Bytes bytes = {};
-  if (count == Vec<T>::kLanes) {
+LAMINA_SIMD typename LanesOf<T>::Int load_codes(const uint8_t* p, int count, int64_t room) {
+  typename LanesOf<T>::Bytes bytes;
+  if (count == Vec<T>::kLanes || room >= Vec<T>::kLanes) {
     __builtin_memcpy(&bytes, p, sizeof bytes);
-  } else {
-    for (int i = 0; i < count; ++i) bytes[i] = p[i];
+    return widened<T>(bytes);
   }
-  return __builtin_convertvector(bytes, typename LanesOf<T>::Int);
+  uint8_t each[Vec<T>::kLanes] = {};
+  for (int i = 0; i < count; ++i) each[i] = p[i];
+  typename LanesOf<T>::Bytes some;
+  __builtin_memcpy(&some, each, sizeof some);
+  return widened<T>(some);
 }
 
 // The maximum so far of each lane's window, and its code in the bits of a vector.
@@ -84,7 +123,8 @@ struct Largest {
 };
 
 template <class T, int kStride, bool kCodes, class Lanes>
-LAMINA_SIMD void max_windows(const MaxWindows& w, T* y, uint8_t* code, const T* x, Lanes lanes) {
+LAMINA_SIMD void max_windows(const MaxWindows& w, T* y, uint8_t* code, int64_t room, const T* x,
+                             Lanes lanes) {
   using V = Vec<T>;
   Largest<T, kCodes> best(w.first_code);
   const typename LanesOf<T>::Indices indices;
@@ -112,21 +152,23 @@ LAMINA_SIMD void max_windows(const MaxWindows& w, T* y, uint8_t* code, const T* 
       }
     }
   }
-  lanes.store(y, best.value);
-  if constexpr (kCodes) store_codes<T>(code, best.code, lanes.count());
+  store_some(y, best.value, lanes.count(), room);
+  if constexpr (kCodes) store_codes<T>(code, best.code, lanes.count(), room);
 }
 
 template <class T, int kStride, bool kCodes>
 [[gnu::flatten]] void max_lines(const MaxWindows& w, T* y, [[maybe_unused]] uint8_t* code,
                                 const T* x) {
+  int64_t room = (w.lines - 1) * w.out_step + w.count;  // windows from here to the last
   for (int64_t line = 0; line < w.lines; ++line) {
     for_vectors<T>(w.count, [&](int64_t j, auto lanes) {
-      max_windows<T, kStride, kCodes>(w, y + j, kCodes ? code + j : nullptr, x + kStride * j,
-                                      lanes);
+      max_windows<T, kStride, kCodes>(w, y + j, kCodes ? code + j : nullptr, room - j,
+                                      x + kStride * j, lanes);
     });
     x += w.line_step;
     y += w.out_step;
     if constexpr (kCodes) code += w.out_step;
+    room -= w.out_step;
   }
 }
 
@@ -138,11 +180,14 @@ void max_pool(const MaxWindows& w, T* y, uint8_t* code, const T* x) {
     code == nullptr ? max_lines<T, 2, false>(w, y, code, x) : max_lines<T, 2, true>(w, y, code, x);
 }
 
-// What g has for the windows whose maximum has that code, 0 elsewhere.
-template <class T>
-LAMINA_SIMD Vec<T> where_code(typename LanesOf<T>::Int codes, int code, Vec<T> g) {
+// Row r of the windows' elements, for half of a vector of windows: two elements for each.
+template <bool kUpper, class T>
+LAMINA_SIMD Vec<T> half_row(int r, Vec<T> g, Vec<T> codes) {
   using Int = typename LanesOf<T>::Int;
-  return Vec<T>::from_bits((Int)(codes == Largest<T, true>::lanes_of(code)) & g.bits());
+  const typename LanesOf<T>::Indices indices;
+  const Int wanted = twice<kUpper>(codes, indices).bits();
+  const Int code = odd_lanes<T>(indices) + Largest<T, true>::lanes_of(2 * r);
+  return Vec<T>::from_bits((Int)(wanted == code) & twice<kUpper>(g, indices).bits());
 }
 
 template <class T>
@@ -150,30 +195,26 @@ template <class T>
                               const uint8_t* code) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
-  const typename LanesOf<T>::Indices indices;
+  int64_t codes_left = lines * count;
+  int64_t room = (2 * lines - 1) * width + 2 * count;
   for (int64_t line = 0; line < lines; ++line) {
-    for_vectors<T>(count, [&](int64_t j, auto lanes) {
-      const int n = lanes.count();
-      const V v = lanes.load(g + j);
-      const auto codes = load_codes<T>(code + j, n);
-      for (int r = 0; r < 2; ++r) {
-        const V left = where_code<T>(codes, 2 * r, v), right = where_code<T>(codes, 2 * r + 1, v);
-        const V low = interleave<false>(left, right, indices);
-        const V high = interleave<true>(left, right, indices);
-        T* const to = x + r * width + 2 * j;
-        if (2 * n >= kLanes)
-          low.store(to);
-        else
-          low.store(to, 2 * n);
-        if (n == kLanes)
-          high.store(to + kLanes);
-        else if (2 * n > kLanes)
-          high.store(to + kLanes, 2 * n - kLanes);
-      }
-    });
-    x += 2 * width;
+    for (int r = 0; r < 2; ++r) {
+      for_vectors<T>(count, [&](int64_t j, auto lanes) {
+        const int n = lanes.count();
+        const V v = lanes.load(g + j);
+        const V codes = V::from_bits(load_codes<T>(code + j, n, codes_left - j));
+        T* const to = x + 2 * j;
+        store_some(to, half_row<false>(r, v, codes), 2 * n, room - 2 * j);
+        if (2 * n > kLanes)
+          store_some(to + kLanes, half_row<true>(r, v, codes), 2 * n - kLanes,
+                     room - 2 * j - kLanes);
+      });
+      x += width;
+      room -= width;
+    }
     g += count;
     code += count;
+    codes_left -= count;
   }
 }
 

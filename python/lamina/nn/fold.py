@@ -11,6 +11,41 @@ if TYPE_CHECKING:
     Ints = int | tuple[int, ...]
 
 
+def unfold(
+    input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
+) -> Tensor:
+    """Take the windows of ``[N, C, H, W]`` as columns; see `lamina.nn.Unfold`.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> import lamina.nn.functional as F
+    >>> tuple(F.unfold(lamina.ones(1, 3, 8, 8), 3, padding=1).shape)
+    (1, 27, 64)
+    """
+    return _core.im2col(input, kernel_size, dilation, padding, stride)
+
+
+def fold(
+    input: Tensor,
+    output_size: Ints,
+    kernel_size: Ints,
+    dilation: Ints = 1,
+    padding: Ints = 0,
+    stride: Ints = 1,
+) -> Tensor:
+    """Add columns up where `unfold` takes them from; see `lamina.nn.Fold`.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> import lamina.nn.functional as F
+    >>> tuple(F.fold(lamina.ones(1, 27, 64), 8, 3, padding=1).shape)
+    (1, 3, 8, 8)
+    """
+    return _core.col2im(input, output_size, kernel_size, dilation, padding, stride)
+
+
 class Unfold(Module):
     """The windows of ``[N, C, H, W]`` as the columns of ``[N, C * kernel, windows]``.
 
@@ -47,7 +82,7 @@ class Unfold(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """``[N, C, H, W]`` or ``[C, H, W]``, float32 or float64."""
-        return _core.im2col(input, self.kernel_size, self.dilation, self.padding, self.stride)
+        return unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
         """Show the windows."""
@@ -97,7 +132,7 @@ class Fold(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """``[N, C * kernel, windows]`` or ``[C * kernel, windows]``, float32 or float64."""
-        return _core.col2im(
+        return fold(
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
         )
 

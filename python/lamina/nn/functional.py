@@ -181,9 +181,8 @@ from lamina._core import (
     threshold_,
     triplet_margin_loss,
 )
-from lamina._core import col2im as fold
-from lamina._core import im2col as unfold
 from lamina.nn._resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
+from lamina.nn.fold import fold, unfold
 
 __all__ = [
     "adaptive_avg_pool1d",
