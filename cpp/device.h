@@ -15,6 +15,7 @@
 #include "core/random.h"
 #include "core/tensor.h"
 #include "pointwise.h"
+#include "updates.h"
 
 namespace lamina {
 
@@ -178,31 +179,15 @@ enum class Distribution : uint8_t {
   Bernoulli,  // 1 with probability a
 };
 
-// Optimizer updates, in place, one call for many parameters. All tensors of an entry are rows of
-// the same size and dtype (float32 or float64).
-struct SgdTensors {
-  TensorRef param, grad, momentum;  // momentum undefined when there is none
-  bool first;                       // the momentum buffer starts as the gradient
-};
-struct SgdArgs {
-  double lr, momentum, dampening, weight_decay;
-  bool nesterov, maximize;
-};
-struct AdamTensors {
-  TensorRef param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq;  // the last undefined without AMSGrad
-  int64_t step;                                                // counted from 1, this one included
-};
-struct AdamArgs {
-  double lr, beta1, beta2, eps, weight_decay;
-  bool decoupled;  // AdamW: decay the weights, not the gradient
-  bool maximize;
-};
-struct RmspropTensors {
-  TensorRef param, grad, square_avg, momentum, grad_avg;  // the last two may be undefined
-};
-struct RmspropArgs {
-  double lr, alpha, eps, weight_decay, momentum;
-  bool maximize;
+// One tensor of an update of many, and what belongs to it: rows of one dtype (float32 or float64)
+// and n elements. What a row of the table does without is null.
+struct UpdateRow {
+  DType dtype;
+  int64_t n;
+  void* target;        // of an optimizer: the parameter
+  const void* source;  // and its gradient
+  void* state[kUpdateStates];
+  const double* coefficients;  // kUpdateCoefficients of them
 };
 
 struct DeviceApi {
@@ -317,10 +302,10 @@ struct DeviceApi {
   int64_t (*count_nonzero)(Ctx&, const TensorRef& x);
   void (*nonzero)(Ctx&, const TensorRef& dst, const TensorRef& x);
 
-  // -- optimizers --------------------------------------------------------------------------------
-  void (*sgd)(Ctx&, std::span<const SgdTensors>, const SgdArgs&);
-  void (*adam)(Ctx&, std::span<const AdamTensors>, const AdamArgs&);
-  void (*rmsprop)(Ctx&, std::span<const RmspropTensors>, const RmspropArgs&);
+  // -- many tensors in one call (updates.h) ------------------------------------------------------
+  void (*update)(Ctx&, Update, std::span<const UpdateRow>);
+  // The norm of the norms of the targets; of order 0, how many of them are not all zero.
+  double (*total_norm)(Ctx&, std::span<const UpdateRow>, double order);
 };
 
 extern const DeviceApi kCpuApi;

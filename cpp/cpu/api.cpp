@@ -50,9 +50,8 @@ constexpr DeviceApi kCpuApi = {
     .scatter = cpu::scatter,
     .count_nonzero = cpu::count_nonzero,
     .nonzero = cpu::nonzero,
-    .sgd = cpu::sgd,
-    .adam = cpu::adam,
-    .rmsprop = cpu::rmsprop,
+    .update = cpu::update,
+    .total_norm = cpu::total_norm,
 };
 
 namespace {

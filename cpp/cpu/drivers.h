@@ -51,9 +51,8 @@ void cross_entropy(Ctx&, const CrossEntropyArgs&);
 void cross_entropy_backward(Ctx&, const CrossEntropyBackwardArgs&);
 void batch_norm(Ctx&, const BatchNormArgs&);
 void batch_norm_backward(Ctx&, const BatchNormBackwardArgs&);
-void sgd(Ctx&, std::span<const SgdTensors>, const SgdArgs&);
-void adam(Ctx&, std::span<const AdamTensors>, const AdamArgs&);
-void rmsprop(Ctx&, std::span<const RmspropTensors>, const RmspropArgs&);
+void update(Ctx&, Update, std::span<const UpdateRow>);
+double total_norm(Ctx&, std::span<const UpdateRow>, double order);
 
 // pool.cpp, resample.cpp
 void max_pool(Ctx&, const MaxPoolArgs&);

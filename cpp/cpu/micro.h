@@ -12,6 +12,7 @@
 
 #include "core/cpu_isa.h"
 #include "pointwise.h"
+#include "updates.h"
 
 namespace lamina::cpu {
 
@@ -210,34 +211,16 @@ struct PoolMicro {
                   const uint8_t* code);
 };
 
-// Coefficients are prepared once a tensor, in double, then rounded to T. A `sign` of -1 maximises.
-template <class T>
-struct SgdCoefficients {
-  T lr, momentum, one_minus_dampening, weight_decay, sign;
-  bool nesterov;
-  bool first;  // the momentum buffer is written, not read
-};
-template <class T>
-struct AdamCoefficients {
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
-  T step_size;       // lr / (1 - beta1^t)
-  T inv_sqrt_bias2;  // 1 / sqrt(1 - beta2^t)
-  T l2;              // times the weight, added to the gradient (Adam); 0 for AdamW
-  T keep;            // the weight is multiplied by it first: 1 - lr * weight_decay (AdamW), else 1
-  T sign;
-};
-template <class T>
-struct RmspropCoefficients {
-  T lr, alpha, one_minus_alpha, eps, weight_decay, momentum, sign;
-};
-
-// Updates of n elements in place. Buffers that an optimizer does without are null.
 template <class T>
 struct OptimMicro {
-  void (*sgd)(int64_t n, T* p, const T* g, T* momentum, const SgdCoefficients<T>&);
-  void (*adam)(int64_t n, T* p, const T* g, T* m, T* v, T* vmax, const AdamCoefficients<T>&);
-  void (*rmsprop)(int64_t n, T* p, const T* g, T* v, T* momentum, T* grad_avg,
-                  const RmspropCoefficients<T>&);
+  // n elements of p in place, with those of g and of the states; `coefficients` is the row's struct
+  // (updates.h) as an array.
+  using UpdateFn = void (*)(int64_t n, T* p, const T* g, T* const* state, const T* coefficients);
+  UpdateFn update[kUpdates];
+  // In double, so that nothing overflows that float can hold.
+  double (*sum_squares)(int64_t n, const T* x);
+  double (*sum_abs)(int64_t n, const T* x);
+  T (*max_abs)(int64_t n, const T* x);  // NaN wins; of nothing, 0
 };
 
 // The families. X of them is kernels/x.cpp, compiled once for each ISA with its flags, and

@@ -1,5 +1,5 @@
-// Optimizer steps: all parameters of a call lie end to end and are cut into equal chunks, so that
-// many small tensors cost one parallel region and a large one feeds every core.
+// Updates and norms of many tensors in one call: all of them lie end to end and are cut into equal
+// chunks, so that many small ones cost one parallel region and a large one feeds every core.
 #include <algorithm>
 #include <cmath>
 
@@ -13,23 +13,30 @@ namespace {
 
 constexpr int64_t kChunk = 16384;
 
-// f<T>(entry, first, count) over all elements of all entries.
-template <class Entry, class F>
-void for_chunks(const char* op, std::span<const Entry> entries, F f) {
-  const auto count = static_cast<int64_t>(entries.size());
+int64_t elements(std::span<const UpdateRow> rows) {
+  int64_t n = 0;
+  for (const UpdateRow& row : rows) n += row.n;
+  return n;
+}
+
+// f<T>(row, first, count, number of the chunk) over all elements of all rows.
+template <class F>
+void for_chunks(std::span<const UpdateRow> rows, F f) {
+  const auto count = static_cast<int64_t>(rows.size());
   const Workspace<int64_t, 2048> starts(count + 1);
   starts[0] = 0;
-  for (int64_t i = 0; i < count; ++i)
-    starts[i + 1] = starts[i] + entries[static_cast<size_t>(i)].param.numel();
+  for (int64_t i = 0; i < count; ++i) starts[i + 1] = starts[i] + rows[static_cast<size_t>(i)].n;
   parallel_for(starts[count], kChunk, [&](int64_t begin, int64_t end) {
+    const int64_t chunk = begin / kChunk;
     const int64_t* const first = starts.data();
     int64_t i = std::upper_bound(first, first + count + 1, begin) - first - 1;
     for (; begin < end; ++i) {
       const int64_t n = std::min(end, starts[i + 1]) - begin;
       if (n == 0) continue;
-      const Entry& e = entries[static_cast<size_t>(i)];
-      dispatch_floating(op, e.param.dtype,
-                        [&]<class T>() { f.template operator()<T>(e, begin - starts[i], n); });
+      const UpdateRow& row = rows[static_cast<size_t>(i)];
+      dispatch_floating("update", row.dtype, [&]<class T>() {
+        f.template operator()<T>(row, begin - starts[i], n, chunk);
+      });
       begin += n;
     }
   });
@@ -37,74 +44,95 @@ void for_chunks(const char* op, std::span<const Entry> entries, F f) {
 
 // Null stays null.
 template <class T>
-T* at(const TensorRef& t, int64_t offset) {
-  return t.defined() ? t.as<T>() + offset : nullptr;
+T* at(void* p, int64_t offset) {
+  return p ? static_cast<T*>(p) + offset : nullptr;
 }
 
 template <class T>
-AdamCoefficients<T> adam_coefficients(const AdamArgs& a, int64_t step) {
-  const double t = static_cast<double>(step);
-  return {.beta1 = T(a.beta1),
-          .one_minus_beta1 = T(1 - a.beta1),
-          .beta2 = T(a.beta2),
-          .one_minus_beta2 = T(1 - a.beta2),
-          .eps = T(a.eps),
-          .step_size = T(a.lr / (1 - std::pow(a.beta1, t))),
-          .inv_sqrt_bias2 = T(1 / std::sqrt(1 - std::pow(a.beta2, t))),
-          .l2 = T(a.decoupled ? 0 : a.weight_decay),
-          .keep = T(a.decoupled ? 1 - a.lr * a.weight_decay : 1),
-          .sign = T(a.maximize ? -1 : 1)};
+const T* target_of(const UpdateRow& row, int64_t offset) {
+  return static_cast<const T*>(row.target) + offset;
+}
+
+double worse(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+
+// A sum over all chunks, in their order.
+template <class F>
+double sum_chunks(std::span<const UpdateRow> rows, F term) {
+  const int64_t chunks = (elements(rows) + kChunk - 1) / kChunk;
+  const Workspace<double> parts(chunks);
+  std::fill_n(parts.data(), chunks, 0.0);
+  for_chunks(rows, [&]<class T>(const UpdateRow& row, int64_t first, int64_t n, int64_t chunk) {
+    parts[chunk] += term(n, target_of<T>(row, first));
+  });
+  double sum = 0;
+  for (int64_t i = 0; i < chunks; ++i) sum += parts[i];
+  return sum;
+}
+
+// The largest of what `extreme` finds in each chunk, NaN above all; `start` where there is none.
+template <class F>
+double extreme_of_chunks(std::span<const UpdateRow> rows, double start, F extreme) {
+  const int64_t chunks = (elements(rows) + kChunk - 1) / kChunk;
+  const Workspace<double> parts(chunks);
+  std::fill_n(parts.data(), chunks, start);
+  for_chunks(rows, [&]<class T>(const UpdateRow& row, int64_t first, int64_t n, int64_t chunk) {
+    parts[chunk] = worse(parts[chunk], extreme(n, target_of<T>(row, first)));
+  });
+  double most = start;
+  for (int64_t i = 0; i < chunks; ++i) most = worse(most, parts[i]);
+  return most;
+}
+
+template <class T>
+bool any_nonzero(int64_t n, const T* x) {
+  return std::any_of(x, x + n, [](T v) { return v != 0; });
 }
 
 }  // namespace
 
-void sgd(Ctx&, std::span<const SgdTensors> entries, const SgdArgs& a) {
-  for_chunks("SGD", entries, [&]<class T>(const SgdTensors& e, int64_t first, int64_t n) {
-    const SgdCoefficients<T> c{.lr = T(a.lr),
-                               .momentum = T(a.momentum),
-                               .one_minus_dampening = T(1 - a.dampening),
-                               .weight_decay = T(a.weight_decay),
-                               .sign = T(a.maximize ? -1 : 1),
-                               .nesterov = a.nesterov,
-                               .first = e.first};
-    micro().of<T>().optim.sgd(n, at<T>(e.param, first), at<const T>(e.grad, first),
-                              at<T>(e.momentum, first), c);
+void update(Ctx&, Update what, std::span<const UpdateRow> rows) {
+  for_chunks(rows, [&]<class T>(const UpdateRow& row, int64_t first, int64_t n, int64_t) {
+    T coefficients[kUpdateCoefficients];
+    for (int k = 0; k < kUpdateCoefficients; ++k) coefficients[k] = T(row.coefficients[k]);
+    T* state[kUpdateStates];
+    for (int k = 0; k < kUpdateStates; ++k) state[k] = at<T>(row.state[k], first);
+    micro().of<T>().optim.update[static_cast<int>(what)](
+        n, at<T>(row.target, first), at<T>(const_cast<void*>(row.source), first), state,
+        coefficients);
   });
 }
 
-void adam(Ctx&, std::span<const AdamTensors> entries, const AdamArgs& a) {
-  if (entries.empty()) return;
-  // The powers are taken once where all parameters have come equally far, as they mostly have.
-  const int64_t common_step = entries[0].step;
-  const auto f32 = adam_coefficients<float>(a, common_step);
-  const auto f64 = adam_coefficients<double>(a, common_step);
-  for_chunks("Adam", entries, [&]<class T>(const AdamTensors& e, int64_t first, int64_t n) {
-    AdamCoefficients<T> c;
-    if (e.step != common_step)
-      c = adam_coefficients<T>(a, e.step);
-    else if constexpr (std::is_same_v<T, float>)
-      c = f32;
-    else
-      c = f64;
-    micro().of<T>().optim.adam(n, at<T>(e.param, first), at<const T>(e.grad, first),
-                               at<T>(e.exp_avg, first), at<T>(e.exp_avg_sq, first),
-                               at<T>(e.max_exp_avg_sq, first), c);
-  });
-}
-
-void rmsprop(Ctx&, std::span<const RmspropTensors> entries, const RmspropArgs& a) {
-  for_chunks("RMSprop", entries, [&]<class T>(const RmspropTensors& e, int64_t first, int64_t n) {
-    const RmspropCoefficients<T> c{.lr = T(a.lr),
-                                   .alpha = T(a.alpha),
-                                   .one_minus_alpha = T(1 - a.alpha),
-                                   .eps = T(a.eps),
-                                   .weight_decay = T(a.weight_decay),
-                                   .momentum = T(a.momentum),
-                                   .sign = T(a.maximize ? -1 : 1)};
-    micro().of<T>().optim.rmsprop(n, at<T>(e.param, first), at<const T>(e.grad, first),
-                                  at<T>(e.square_avg, first), at<T>(e.momentum, first),
-                                  at<T>(e.grad_avg, first), c);
-  });
+double total_norm(Ctx&, std::span<const UpdateRow> rows, double order) {
+  if (order == 2)
+    return std::sqrt(sum_chunks(rows, []<class T>(int64_t n, const T* x) {
+      return micro().of<T>().optim.sum_squares(n, x);
+    }));
+  if (order == 1)
+    return sum_chunks(
+        rows, []<class T>(int64_t n, const T* x) { return micro().of<T>().optim.sum_abs(n, x); });
+  if (order == 0)
+    return static_cast<double>(std::count_if(rows.begin(), rows.end(), [](const UpdateRow& row) {
+      return dispatch_floating("total_norm", row.dtype,
+                               [&]<class T>() { return any_nonzero(row.n, target_of<T>(row, 0)); });
+    }));
+  if (std::isinf(order) && order > 0)
+    return extreme_of_chunks(rows, 0, []<class T>(int64_t n, const T* x) {
+      return double(micro().of<T>().optim.max_abs(n, x));
+    });
+  if (std::isinf(order))
+    return -extreme_of_chunks(rows, -INFINITY, []<class T>(int64_t n, const T* x) {
+      double most = -INFINITY;
+      for (int64_t i = 0; i < n; ++i) most = worse(most, -std::fabs(double(x[i])));
+      return most;
+    });
+  return std::pow(sum_chunks(rows,
+                             [&]<class T>(int64_t n, const T* x) {
+                               double sum = 0;
+                               for (int64_t i = 0; i < n; ++i)
+                                 sum += std::pow(std::fabs(double(x[i])), order);
+                               return sum;
+                             }),
+                  1 / order);
 }
 
 }  // namespace lamina::cpu

@@ -422,17 +422,34 @@ Tensor interpolate(const Tensor& x, IntList sizes, std::span<const std::optional
 Tensor pixel_shuffle(const Tensor& x, int64_t factor);  // [.., C f f, H, W] -> [.., C, H f, W f]
 Tensor pixel_unshuffle(const Tensor& x, int64_t factor);
 
-// -- optimizers (optim.cpp): one call a step; parameters without gradient are skipped
-// ----------------
+// -- optimizers (optim.cpp): one call a step; parameters without gradient are skipped ------------
 struct OptimizerStep {
   std::span<const Tensor> params;
-  std::span<const Tensor> state[3];  // aligned with params; empty where the method has none
-  Tensor steps;                      // int64, one entry a parameter, counted up here
+  std::span<const Tensor> state[kUpdateStates];  // aligned with params; empty where there is none
+  Tensor scalars;  // float64 [params, k]: the number of steps, and what else the method counts
 };
-void sgd_step(const OptimizerStep& s, const SgdArgs& args);    // state: momentum
-void adam_step(const OptimizerStep& s, const AdamArgs& args);  // exp_avg, exp_avg_sq, max of it
-void rmsprop_step(const OptimizerStep& s,
-                  const RmspropArgs& args);  // square_avg, momentum, grad_avg
+// One of the optimizers' rows of updates.h; gradients are multiplied by `factor` as they are read.
+// The settings are those of the binding, in its order.
+void optimizer_step(Update what, const OptimizerStep& s, double factor,
+                    std::span<const double> settings);
+struct MuonSettings {
+  double lr, weight_decay, momentum;
+  double a, b, c;  // of the polynomial
+  double eps;
+  int64_t ns_steps;
+  bool nesterov, match_rms_adamw;
+};
+void muon_step(const OptimizerStep& s, double factor, const MuonSettings& a);  // state: momentum
 void zero_grad(std::span<const Tensor> params, bool set_to_none);
+// The norm of the norms of all the tensors.
+Tensor total_norm(std::span<const Tensor> tensors, double order);
+double grad_norm(std::span<const Tensor> params);  // of order 2, of the gradients
+// In place on gradients; parameters without one are passed over.
+Tensor clip_grad_norm_(std::span<const Tensor> params, double max_norm, double order,
+                       bool error_if_nonfinite);
+void clip_grads_with_norm_(std::span<const Tensor> params, double max_norm, double norm);
+void clip_grad_value_(std::span<const Tensor> params, double limit);
+// targets += weight (sources - targets)
+void lerp_many(std::span<const Tensor> targets, std::span<const Tensor> sources, double weight);
 
 }  // namespace lamina::ops

@@ -1,122 +1,462 @@
-// Optimizer steps: one device call for all the parameters that have a gradient.
+// Optimizer steps, clipping and averaging: one device call for many tensors.
+#include <array>
+#include <cmath>
+#include <cstring>
+
 #include "ops/common.h"
 
 namespace lamina::ops {
 namespace {
 
-// The parameters of one step that take part, in the device's terms. Whatever is not laid out in
-// rows is worked on as a copy and written back.
-class Batch {
+using Coefficients = std::array<double, kUpdateCoefficients>;
+
+// -- from settings to coefficients ---------------------------------------------------------------
+//
+// For each method its settings, in the order of its binding, and what they come to for a parameter
+// whose scalars are s. s[0] is the number of this step, from 1; others are carried on here.
+
+struct Betas {
+  double beta1, beta2;
+};
+
+double l2_of(double weight_decay, double decoupled) { return decoupled != 0 ? 0 : weight_decay; }
+double shrink_of(double lr, double weight_decay, double decoupled) {
+  return decoupled != 0 ? 1 - lr * weight_decay : 1;
+}
+
+struct SgdSettings {
+  double lr, momentum, dampening, weight_decay, nesterov;
+};
+SgdUpdate<double> coefficients(const SgdSettings& a, double factor, double* s) {
+  const bool first = s[0] == 1;  // the buffer starts as the gradient
+  return {.factor = factor,
+          .l2 = a.weight_decay,
+          .lr = a.lr,
+          .keep = first ? 0 : a.momentum,
+          .share = first ? 1 : 1 - a.dampening,
+          .nesterov = a.nesterov,
+          .momentum = a.momentum};
+}
+
+struct AdamSettings {
+  double lr, beta1, beta2, eps, weight_decay, decoupled;
+};
+AdamUpdate<double> coefficients(const AdamSettings& a, double factor, double* s) {
+  return {.factor = factor,
+          .l2 = l2_of(a.weight_decay, a.decoupled),
+          .shrink = shrink_of(a.lr, a.weight_decay, a.decoupled),
+          .beta1 = a.beta1,
+          .rest1 = 1 - a.beta1,
+          .beta2 = a.beta2,
+          .rest2 = 1 - a.beta2,
+          .eps = a.eps,
+          .unbias = 1 / std::sqrt(1 - std::pow(a.beta2, s[0])),
+          .step = a.lr / (1 - std::pow(a.beta1, s[0]))};
+}
+
+struct RmspropSettings {
+  double lr, alpha, eps, weight_decay, momentum;
+};
+RmspropUpdate<double> coefficients(const RmspropSettings& a, double factor, double*) {
+  return {.factor = factor,
+          .l2 = a.weight_decay,
+          .lr = a.lr,
+          .alpha = a.alpha,
+          .rest = 1 - a.alpha,
+          .eps = a.eps,
+          .momentum = a.momentum};
+}
+
+struct AdagradSettings {
+  double lr, lr_decay, eps, weight_decay;
+};
+AdagradUpdate<double> coefficients(const AdagradSettings& a, double factor, double* s) {
+  return {.factor = factor,
+          .l2 = a.weight_decay,
+          .lr = a.lr / (1 + (s[0] - 1) * a.lr_decay),
+          .eps = a.eps};
+}
+
+struct AdadeltaSettings {
+  double lr, rho, eps, weight_decay;
+};
+AdadeltaUpdate<double> coefficients(const AdadeltaSettings& a, double factor, double*) {
+  return {.factor = factor,
+          .l2 = a.weight_decay,
+          .lr = a.lr,
+          .rho = a.rho,
+          .rest = 1 - a.rho,
+          .eps = a.eps};
+}
+
+struct AdamaxSettings {
+  double lr, beta1, beta2, eps, weight_decay;
+};
+AdamaxUpdate<double> coefficients(const AdamaxSettings& a, double factor, double* s) {
+  return {.factor = factor,
+          .l2 = a.weight_decay,
+          .beta1 = a.beta1,
+          .rest1 = 1 - a.beta1,
+          .beta2 = a.beta2,
+          .eps = a.eps,
+          .step = a.lr / (1 - std::pow(a.beta1, s[0]))};
+}
+
+struct NadamSettings {
+  double lr, beta1, beta2, eps, weight_decay, momentum_decay, decoupled;
+};
+// s[1] is the product of the momenta mu_1 ... mu_t.
+NadamUpdate<double> coefficients(const NadamSettings& a, double factor, double* s) {
+  const auto mu = [&](double t) {
+    return a.beta1 * (1 - 0.5 * std::pow(0.96, t * a.momentum_decay));
+  };
+  const double now = mu(s[0]), next = mu(s[0] + 1);
+  s[1] *= now;
+  return {.factor = factor,
+          .l2 = l2_of(a.weight_decay, a.decoupled),
+          .shrink = shrink_of(a.lr, a.weight_decay, a.decoupled),
+          .beta1 = a.beta1,
+          .rest1 = 1 - a.beta1,
+          .beta2 = a.beta2,
+          .rest2 = 1 - a.beta2,
+          .eps = a.eps,
+          .unbias = 1 / std::sqrt(1 - std::pow(a.beta2, s[0])),
+          .step = a.lr * next / (1 - s[1] * next),
+          .step_d = a.lr * (1 - now) / (1 - s[1])};
+}
+
+struct RadamSettings {
+  double lr, beta1, beta2, eps, weight_decay, decoupled;
+};
+RadamUpdate<double> coefficients(const RadamSettings& a, double factor, double* s) {
+  // How many gradients the average of squares is worth; below five its variance says nothing.
+  const double power2 = std::pow(a.beta2, s[0]);
+  const double most = 2 / (1 - a.beta2) - 1;
+  const double length = most - 2 * s[0] * power2 / (1 - power2);
+  double step = a.lr / (1 - std::pow(a.beta1, s[0]));
+  if (length > 5)
+    step *= std::sqrt((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length) *
+                      (1 - power2));
+  return {.factor = factor,
+          .l2 = l2_of(a.weight_decay, a.decoupled),
+          .shrink = shrink_of(a.lr, a.weight_decay, a.decoupled),
+          .beta1 = a.beta1,
+          .rest1 = 1 - a.beta1,
+          .beta2 = a.beta2,
+          .rest2 = 1 - a.beta2,
+          .eps = a.eps,
+          .step = step,
+          .rectified = length > 5 ? 1.0 : 0.0};
+}
+
+struct AsgdSettings {
+  double lr, lambd, alpha, t0, weight_decay;
+};
+// s[1] is the length eta of this step and s[2] the share mu of the new p in the average.
+AsgdUpdate<double> coefficients(const AsgdSettings& a, double factor, double* s) {
+  const AsgdUpdate<double> c{.factor = factor,
+                             .l2 = a.weight_decay,
+                             .shrink = 1 - a.lambd * s[1],
+                             .eta = s[1],
+                             .mu = s[2]};
+  s[1] = a.lr / std::pow(1 + a.lambd * a.lr * s[0], a.alpha);
+  s[2] = 1 / std::max(1.0, s[0] - a.t0);
+  return c;
+}
+
+struct RpropSettings {
+  double eta_minus, eta_plus, smallest, largest;
+};
+RpropUpdate<double> coefficients(const RpropSettings& a, double factor, double*) {
+  return {.factor = factor,
+          .eta_minus = a.eta_minus,
+          .eta_plus = a.eta_plus,
+          .smallest = a.smallest,
+          .largest = a.largest};
+}
+
+struct LionSettings {
+  double lr, beta1, beta2, weight_decay;
+};
+LionUpdate<double> coefficients(const LionSettings& a, double factor, double*) {
+  return {.factor = factor,
+          .shrink = 1 - a.lr * a.weight_decay,
+          .lr = a.lr,
+          .beta1 = a.beta1,
+          .rest1 = 1 - a.beta1,
+          .beta2 = a.beta2,
+          .rest2 = 1 - a.beta2};
+}
+
+// A row's struct as an array.
+template <class Row>
+Coefficients as_array(const Row& row) {
+  static_assert(sizeof(Row) <= sizeof(Coefficients));
+  Coefficients out{};
+  std::memcpy(out.data(), &row, sizeof row);
+  return out;
+}
+
+struct Method {
+  const char* name;
+  size_t settings;  // how many
+  int64_t scalars;  // kept for each parameter
+  unsigned needs;   // bit k: it cannot do without state k
+  Coefficients (*prepare)(const double* settings, double factor, double* scalars);
+};
+
+template <class Settings>
+constexpr Method method(const char* name, int64_t scalars, unsigned needs) {
+  return {name, sizeof(Settings) / sizeof(double), scalars, needs,
+          [](const double* settings, double factor, double* s) {
+            Settings a;
+            std::memcpy(&a, settings, sizeof a);
+            return as_array(coefficients(a, factor, s));
+          }};
+}
+
+// By `Update`; the rows after these are no optimizer's.
+constexpr Method kMethods[] = {
+    method<SgdSettings>("sgd_step", 1, 0),
+    method<AdamSettings>("adam_step", 1, 0b011),
+    method<RmspropSettings>("rmsprop_step", 1, 0b001),
+    method<AdagradSettings>("adagrad_step", 1, 0b001),
+    method<AdadeltaSettings>("adadelta_step", 1, 0b011),
+    method<AdamaxSettings>("adamax_step", 1, 0b011),
+    method<NadamSettings>("nadam_step", 2, 0b011),
+    method<RadamSettings>("radam_step", 1, 0b011),
+    method<AsgdSettings>("asgd_step", 3, 0b001),
+    method<RpropSettings>("rprop_step", 1, 0b011),
+    method<LionSettings>("lion_step", 1, 0b001),
+};
+
+// -- many tensors as the device takes them -------------------------------------------------------
+
+// Whatever is not laid out in rows is worked on as a copy and written back.
+class Rows {
  public:
-  Batch(const char* op, const OptimizerStep& s) : op_(op), s_(s) {
-    check<TypeError>(s.steps.dtype() == DType::Int64 && s.steps.contiguous() &&
-                         s.steps.numel() == static_cast<int64_t>(s.params.size()),
-                     op, ": steps must be an int64 tensor with one entry a parameter");
-    for (const auto& state : s.state)
-      check<ValueError>(state.empty() || state.size() == s.params.size(), op, ": ", s.params.size(),
-                        " parameters but ", state.size(), " state tensors");
-    used_.reserve(s.params.size());
-    grads_.reserve(s.params.size());
-    for (size_t i = 0; i < s.params.size(); ++i) {
-      Tensor g = grad_of(s.params[i]);
-      if (!g.defined()) continue;
-      check_floating(op, "parameter", s.params[i]);
-      if (used_.empty()) device_ = s.params[i].device();
-      check<ValueError>(s.params[i].device() == device_, op,
-                        ": parameters on two devices; give "
-                        "each device an optimizer of its own");
-      used_.push_back(i);
-      grads_.push_back(g.contiguous() ? std::move(g) : contiguous(g));
-    }
-  }
+  explicit Rows(const char* op) : op_(op) {}
 
-  size_t size() const { return used_.size(); }
-  Device device() const { return device_; }
-  const Tensor& grad(size_t k) const { return grads_[k]; }
-  Tensor param(size_t k) { return rows(s_.params[used_[k]]); }
-  // The k-th parameter's state tensor, or undefined where the method keeps none.
-  Tensor state(int which, size_t k) {
-    const auto& list = s_.state[which];
-    if (list.empty()) return {};
-    const Tensor& t = list[used_[k]];
-    check<ValueError>(
-        t.sizes() == s_.params[used_[k]].sizes() && t.dtype() == s_.params[used_[k]].dtype(), op_,
-        ": optimizer state does not fit its parameter", line("param", s_.params[used_[k]]),
-        line("state", t));
-    return rows(t);
-  }
-  // Counts this step and returns its number, from 1.
-  int64_t count_step(size_t k) { return ++s_.steps.as<int64_t>()[used_[k]]; }
+  void reserve(size_t n) { rows_.reserve(n), alive_.reserve(n); }
 
-  void written() {
+  // A tensor to write to, or to look at.
+  UpdateRow& add(const Tensor& target, const char* what, bool writes = true) {
+    check_floating(op_, what, target);
+    if (rows_.empty()) device_ = target.device();
+    check<ValueError>(target.device() == device_, op_, ": tensors on ", device_, " and ",
+                      target.device(), "; take those of each device in a call of their own");
+    UpdateRow row{};
+    row.dtype = target.dtype();
+    row.n = target.numel();
+    row.target = writes ? written(target) : read(target);
+    return rows_.emplace_back(row);
+  }
+  // What is read beside it, or written too.
+  const void* source(const Tensor& t, const Tensor& target, const char* what) {
+    fits(t, target, what);
+    return read(t);
+  }
+  void* state(const Tensor& t, const Tensor& target) {
+    fits(t, target, "optimizer state");
+    return written(t);
+  }
+  void keep(Tensor t) { alive_.push_back(std::move(t)); }
+
+  bool empty() const { return rows_.empty(); }
+  UpdateRow& operator[](size_t i) { return rows_[i]; }
+  size_t size() const { return rows_.size(); }
+
+  // The same coefficients for all.
+  template <class Row>
+  void update(Update what, const Row& row) {
+    const Coefficients c = as_array(row);
+    for (UpdateRow& r : rows_) r.coefficients = c.data();
+    update(what);
+  }
+  void update(Update what) {
+    if (rows_.empty()) return;
+    call<&DeviceApi::update>(device_, op_, what, std::span<const UpdateRow>(rows_));
     for (const auto& [original, copy] : copies_) copy_(original, copy);
-    for (const size_t i : used_) s_.params[i].storage().wrote(op_);
+  }
+  double norm(double order) {
+    if (rows_.empty()) return 0;
+    return call<&DeviceApi::total_norm>(device_, op_, std::span<const UpdateRow>(rows_), order);
   }
 
  private:
-  Tensor rows(const Tensor& t) {
-    if (t.contiguous()) return t;
+  void fits(const Tensor& t, const Tensor& target, const char* what) {
+    check<ValueError>(
+        t.sizes() == target.sizes() && t.dtype() == target.dtype() && t.device() == target.device(),
+        op_, ": ", what, " does not fit its tensor", line("tensor", target), line(what, t));
+  }
+  void* read(const Tensor& t) {
+    keep(t.contiguous() ? t : contiguous(detach(t)));
+    return alive_.back().data();
+  }
+  void* written(const Tensor& t) {
+    if (t.contiguous()) return t.data();
     copies_.emplace_back(detach(t), clone(detach(t)));
-    return copies_.back().second;
+    return copies_.back().second.data();
   }
 
   const char* op_;
-  const OptimizerStep& s_;
   Device device_;
-  std::vector<size_t> used_;
-  std::vector<Tensor> grads_;
+  std::vector<UpdateRow> rows_;
+  std::vector<Tensor> alive_;
   std::vector<std::pair<Tensor, Tensor>> copies_;
 };
 
-// Keeps the tensors behind the refs alive until the device call is over.
-template <class Entry, auto Run, class Args, class Fill>
-void step(const char* op, const OptimizerStep& s, const Args& args, Fill fill) {
+void check_group(const char* op, const OptimizerStep& s, int64_t scalars, unsigned needs) {
+  check<ValueError>(s.scalars.dtype() == DType::Float64 && s.scalars.contiguous() &&
+                        s.scalars.rank() == 2 && s.scalars.size(1) >= scalars &&
+                        s.scalars.size(0) == static_cast<int64_t>(s.params.size()),
+                    op, ": needs ", scalars, " float64 numbers for each of ", s.params.size(),
+                    " parameters", line("scalars", s.scalars));
+  for (int i = 0; i < kUpdateStates; ++i)
+    check<ValueError>(s.state[i].empty() ? s.params.empty() || !(needs >> i & 1)
+                                         : s.state[i].size() == s.params.size(),
+                      op, ": ", s.params.size(), " parameters but ", s.state[i].size(),
+                      " tensors of state in list ", i + 1);
+}
+
+std::vector<Tensor> gradients(std::span<const Tensor> params) {
+  std::vector<Tensor> out;
+  out.reserve(params.size());
+  for (const Tensor& p : params)
+    if (Tensor g = grad_of(p); g.defined()) out.push_back(std::move(g));
+  return out;
+}
+
+double norm_of(const char* op, std::span<const Tensor> tensors, double order) {
+  check<ValueError>(!std::isnan(order), op, ": the norm's order must not be NaN");
   const GradMode off(false);
-  Batch batch(op, s);
-  std::vector<Entry> entries(batch.size());
-  std::vector<Tensor> alive;
-  for (size_t k = 0; k < batch.size(); ++k) {
-    const auto keep = [&](Tensor t) {
-      alive.push_back(std::move(t));
-      return ref_or_none(alive.back());
-    };
-    entries[k].param = keep(batch.param(k));
-    entries[k].grad = batch.grad(k);
-    fill(entries[k], batch, k, keep);
+  Rows rows(op);
+  rows.reserve(tensors.size());
+  for (const Tensor& t : tensors) rows.add(t, "tensor", false);
+  return rows.norm(order);
+}
+
+// As PyTorch has it: 1e-6 keeps a norm of zero from dividing, and nothing grows.
+double clip_factor(double max_norm, double norm) {
+  const double factor = max_norm / (norm + 1e-6);
+  return factor > 1 ? 1 : factor;
+}
+
+void check_limit(const char* op, const char* name, double value) {
+  check<ValueError>(value >= 0, op, ": ", name, " must be at least 0, got ", value);
+}
+
+void scale(const char* op, std::span<const Tensor> tensors, double factor) {
+  if (factor == 1) return;
+  const GradMode off(false);
+  Rows rows(op);
+  rows.reserve(tensors.size());
+  for (const Tensor& t : tensors) rows.add(t, "gradient");
+  rows.update(Update::Combine, CombineUpdate<double>{.a = factor, .b = 0});
+  for (const Tensor& t : tensors) t.storage().wrote(op);
+}
+
+// What a norm over these tensors is given as.
+DType norm_dtype(std::span<const Tensor> tensors) {
+  if (tensors.empty()) return default_dtype();
+  DType dtype = tensors[0].dtype();
+  for (const Tensor& t : tensors) dtype = promote(dtype, t.dtype());
+  return dtype;
+}
+
+// X -> a X + (b G + c G^2) X with G = X X^T, `steps` times from X / |X|: drives the singular values
+// of X towards 1.
+Tensor orthogonalized(const Tensor& x, const MuonSettings& a) {
+  const bool tall = x.size(0) > x.size(1);
+  Tensor y = tall ? transpose(x, 0, 1) : x;
+  y = mul(y, scalar(1 / std::max(norm_of("muon_step", {&x, 1}, 2), a.eps)));
+  for (int64_t i = 0; i < a.ns_steps; ++i) {
+    const Tensor gram = matmul(y, transpose(y, 0, 1));
+    const Tensor quintic = addmm(gram, gram, gram, {.beta = a.b, .alpha = a.c});
+    y = addmm(y, quintic, y, {.beta = a.a, .alpha = 1});
   }
-  if (entries.empty()) return;
-  call<Run>(batch.device(), op, std::span<const Entry>(entries), args);
-  batch.written();
+  return tall ? transpose(y, 0, 1) : y;
 }
 
 }  // namespace
 
-void sgd_step(const OptimizerStep& s, const SgdArgs& args) {
-  step<SgdTensors, &DeviceApi::sgd>("sgd", s, args,
-                                    [](SgdTensors& e, Batch& batch, size_t k, auto keep) {
-                                      e.momentum = keep(batch.state(0, k));
-                                      e.first = batch.count_step(k) == 1;
-                                    });
+void optimizer_step(Update what, const OptimizerStep& s, double factor,
+                    std::span<const double> settings) {
+  const Method& m = kMethods[static_cast<int>(what)];
+  check<ValueError>(settings.size() == m.settings, m.name, ": needs ", m.settings, " settings");
+  check_group(m.name, s, m.scalars, m.needs);
+  const GradMode off(false);
+  Rows rows(m.name);
+  rows.reserve(s.params.size());
+  std::vector<Coefficients> prepared;
+  prepared.reserve(s.params.size());  // rows point into it
+  std::vector<const Tensor*> written;
+  written.reserve(s.params.size());
+  double before[kUpdateStates] = {}, after[kUpdateStates] = {};
+  const auto bytes = static_cast<size_t>(m.scalars) * sizeof(double);
+  for (size_t i = 0; i < s.params.size(); ++i) {
+    const Tensor& p = s.params[i];
+    const Tensor g = grad_of(p);
+    if (!g.defined()) continue;
+    UpdateRow& row = rows.add(p, "parameter");
+    row.source = rows.source(g, p, "gradient");
+    for (int k = 0; k < kUpdateStates; ++k)
+      if (!s.state[k].empty()) row.state[k] = rows.state(s.state[k][i], p);
+    written.push_back(&p);
+  }
+  size_t k = 0;
+  for (size_t i = 0; i < s.params.size() && k < written.size(); ++i) {
+    if (&s.params[i] != written[k]) continue;
+    // Counted only when all have been checked. Powers are taken once where all parameters have
+    // come equally far, as they mostly have.
+    double* const scalars = s.scalars.as<double>() + static_cast<int64_t>(i) * s.scalars.size(1);
+    if (k == 0 || std::memcmp(scalars, before, bytes) != 0) {
+      std::memcpy(before, scalars, bytes);
+      std::memcpy(after, scalars, bytes);
+      ++after[0];
+      prepared.push_back(m.prepare(settings.data(), factor, after));
+    }
+    std::memcpy(scalars, after, bytes);
+    rows[k++].coefficients = prepared.back().data();
+  }
+  rows.update(what);
+  for (const Tensor* p : written) p->storage().wrote(m.name);
 }
 
-void adam_step(const OptimizerStep& s, const AdamArgs& args) {
-  step<AdamTensors, &DeviceApi::adam>("adam", s, args,
-                                      [](AdamTensors& e, Batch& batch, size_t k, auto keep) {
-                                        e.exp_avg = keep(batch.state(0, k));
-                                        e.exp_avg_sq = keep(batch.state(1, k));
-                                        e.max_exp_avg_sq = keep(batch.state(2, k));
-                                        e.step = batch.count_step(k);
-                                      });
-}
-
-void rmsprop_step(const OptimizerStep& s, const RmspropArgs& args) {
-  step<RmspropTensors, &DeviceApi::rmsprop>(
-      "rmsprop", s, args, [](RmspropTensors& e, Batch& batch, size_t k, auto keep) {
-        e.square_avg = keep(batch.state(0, k));
-        e.momentum = keep(batch.state(1, k));
-        e.grad_avg = keep(batch.state(2, k));
-        batch.count_step(k);
-      });
+void muon_step(const OptimizerStep& s, double factor, const MuonSettings& a) {
+  constexpr const char* kOp = "muon_step";
+  check_group(kOp, s, 1, 0b001);
+  check<ValueError>(a.ns_steps >= 0 && a.ns_steps < 100, kOp,
+                    ": ns_steps must be in [0, 100), got ", a.ns_steps);
+  const GradMode off(false);
+  for (size_t i = 0; i < s.params.size(); ++i) {
+    const Tensor& p = s.params[i];
+    Tensor g = grad_of(p);
+    if (!g.defined()) continue;
+    check<ValueError>(p.rank() == 2, kOp, ": a parameter must be a matrix", line("parameter", p));
+    if (factor != 1) g = mul(g, scalar(factor));
+    const Tensor& buffer = s.state[0][i];
+    ++s.scalars.as<double>()[static_cast<int64_t>(i) * s.scalars.size(1)];
+    const auto lerp = [](const Tensor& x, const Tensor& y, double weight) {
+      lerp_many(std::span(&x, 1), std::span(&y, 1), weight);
+    };
+    lerp(buffer, g, 1 - a.momentum);
+    Tensor direction = buffer;
+    if (a.nesterov) {
+      direction = clone(detach(g));
+      lerp(direction, buffer, a.momentum);
+    }
+    if (p.numel() > 0) direction = orthogonalized(direction, a);
+    const auto rows = static_cast<double>(p.size(0)), columns = static_cast<double>(p.size(1));
+    const double ratio = a.match_rms_adamw ? 0.2 * std::sqrt(std::max(rows, columns))
+                         : columns > 0     ? std::sqrt(std::max(1.0, rows / columns))
+                                           : 1;
+    Rows one(kOp);
+    one.add(p, "parameter").source = one.source(direction, p, "direction");
+    one.update(Update::Combine,
+               CombineUpdate<double>{.a = 1 - a.lr * a.weight_decay, .b = -a.lr * ratio});
+    p.storage().wrote(kOp);
+  }
 }
 
 void zero_grad(std::span<const Tensor> params, bool set_to_none) {
@@ -130,6 +470,62 @@ void zero_grad(std::span<const Tensor> params, bool set_to_none) {
       fill_(g, Scalar(0));
     }
   }
+}
+
+// -- clipping and averaging ----------------------------------------------------------------------
+
+Tensor total_norm(std::span<const Tensor> tensors, double order) {
+  const double norm = norm_of("total_norm", tensors, order);
+  return full({}, Scalar(norm), norm_dtype(tensors));
+}
+
+double grad_norm(std::span<const Tensor> params) {
+  return norm_of("grad_norm", gradients(params), 2);
+}
+
+Tensor clip_grad_norm_(std::span<const Tensor> params, double max_norm, double order,
+                       bool error_if_nonfinite) {
+  constexpr const char* kOp = "clip_grad_norm_";
+  check_limit(kOp, "max_norm", max_norm);
+  const std::vector<Tensor> grads = gradients(params);
+  const double norm = norm_of(kOp, grads, order);
+  check<RuntimeError>(!error_if_nonfinite || std::isfinite(norm), kOp, ": the total norm of order ",
+                      order, " is ", norm,
+                      ", so the gradients cannot be clipped; error_if_nonfinite=False scales them "
+                      "by it all the same");
+  scale(kOp, grads, clip_factor(max_norm, norm));
+  return full({}, Scalar(norm), norm_dtype(grads));
+}
+
+void clip_grads_with_norm_(std::span<const Tensor> params, double max_norm, double norm) {
+  constexpr const char* kOp = "clip_grads_with_norm_";
+  check_limit(kOp, "max_norm", max_norm);
+  scale(kOp, gradients(params), clip_factor(max_norm, norm));
+}
+
+void clip_grad_value_(std::span<const Tensor> params, double limit) {
+  constexpr const char* kOp = "clip_grad_value_";
+  check_limit(kOp, "clip_value", limit);
+  const std::vector<Tensor> grads = gradients(params);
+  const GradMode off(false);
+  Rows rows(kOp);
+  rows.reserve(grads.size());
+  for (const Tensor& g : grads) rows.add(g, "gradient");
+  rows.update(Update::Clamp, ClampUpdate<double>{.limit = limit});
+  for (const Tensor& g : grads) g.storage().wrote(kOp);
+}
+
+void lerp_many(std::span<const Tensor> targets, std::span<const Tensor> sources, double weight) {
+  constexpr const char* kOp = "lerp_many";
+  check<ValueError>(targets.size() == sources.size(), kOp, ": ", targets.size(), " targets but ",
+                    sources.size(), " sources");
+  const GradMode off(false);
+  Rows rows(kOp);
+  rows.reserve(targets.size());
+  for (size_t i = 0; i < targets.size(); ++i)
+    rows.add(targets[i], "target").source = rows.source(sources[i], targets[i], "source");
+  rows.update(Update::Lerp, LerpUpdate<double>{.weight = weight, .rest = 1 - weight});
+  for (const Tensor& t : targets) t.storage().wrote(kOp);
 }
 
 }  // namespace lamina::ops

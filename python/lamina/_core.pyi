@@ -1063,15 +1063,40 @@ def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def adadelta_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    rho: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
+def adagrad_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    lr_decay: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
 def adam_step(
     group: Any,
+    factor: builtins.float,
     lr: builtins.float,
     beta1: builtins.float,
     beta2: builtins.float,
     eps: builtins.float,
     weight_decay: builtins.float,
     decoupled: builtins.bool,
-    maximize: builtins.bool,
+) -> None: ...
+def adamax_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
 ) -> None: ...
 def adaptive_avg_pool1d(input: Tensor, output_size: _Ints) -> Tensor: ...
 def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor: ...
@@ -1229,6 +1254,15 @@ def asarray(
     copy: builtins.bool | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def asgd_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    lambd: builtins.float,
+    alpha: builtins.float,
+    t0: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1356,6 +1390,16 @@ def clip(
     *,
     out: Tensor | None = None,
 ) -> Tensor: ...
+def clip_grad_norm_(
+    parameters: Sequence[Tensor],
+    max_norm: builtins.float,
+    norm_type: builtins.float = 2.0,
+    error_if_nonfinite: builtins.bool = False,
+) -> Tensor: ...
+def clip_grad_value_(parameters: Sequence[Tensor], clip_value: builtins.float) -> None: ...
+def clip_grads_with_norm_(
+    parameters: Sequence[Tensor], max_norm: builtins.float, total_norm: builtins.float
+) -> None: ...
 def clone(input: Tensor) -> Tensor: ...
 def col2im(
     input: Tensor,
@@ -1550,6 +1594,7 @@ def grad(
     create_graph: builtins.bool = False,
     allow_unused: builtins.bool = False,
 ) -> tuple[Any, ...]: ...
+def grad_norm(groups: Any) -> builtins.float: ...
 def greater(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1608,6 +1653,9 @@ def leaky_relu(input: Tensor, negative_slope: builtins.float = 0.01) -> Tensor: 
 def lerp(
     input: Tensor, end: Tensor, weight: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def lerp_many(
+    targets: Sequence[Tensor], sources: Sequence[Tensor], weight: builtins.float
+) -> None: ...
 def less(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1681,6 +1729,14 @@ def linspace(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def lion_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1795,7 +1851,32 @@ def multinomial(
 def multiply(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def muon_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    weight_decay: builtins.float,
+    momentum: builtins.float,
+    nesterov: builtins.bool,
+    a: builtins.float,
+    b: builtins.float,
+    c: builtins.float,
+    eps: builtins.float,
+    ns_steps: builtins.int,
+    match_rms_adamw: builtins.bool,
+) -> None: ...
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def nadam_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+    momentum_decay: builtins.float,
+    decoupled: builtins.bool,
+) -> None: ...
 def nan_to_num(
     input: Tensor,
     nan: builtins.float = 0,
@@ -1890,7 +1971,7 @@ def optimizer_group(
     state1: Sequence[Tensor] | None,
     state2: Sequence[Tensor] | None,
     state3: Sequence[Tensor] | None,
-    steps: Tensor,
+    scalars: Tensor,
 ) -> Any: ...
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def pad(
@@ -1931,6 +2012,16 @@ def quantile(
     interpolation: builtins.str = "linear",
     out: Tensor | None = None,
 ) -> Tensor: ...
+def radam_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+    decoupled: builtins.bool,
+) -> None: ...
 @overload
 def rand(
     *size: builtins.int,
@@ -2055,15 +2146,23 @@ def reshape(input: Tensor, shape: _Ints) -> Tensor: ...
 def result_type(tensor1: Tensor | _Number, tensor2: Tensor | _Number) -> _dtype: ...
 def rmsprop_step(
     group: Any,
+    factor: builtins.float,
     lr: builtins.float,
     alpha: builtins.float,
     eps: builtins.float,
     weight_decay: builtins.float,
     momentum: builtins.float,
-    maximize: builtins.bool,
 ) -> None: ...
 def roll(input: Tensor, shifts: _Ints, dims: _Ints | None = None) -> Tensor: ...
 def round(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def rprop_step(
+    group: Any,
+    factor: builtins.float,
+    eta_minus: builtins.float,
+    eta_plus: builtins.float,
+    smallest: builtins.float,
+    largest: builtins.float,
+) -> None: ...
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsub(input: Tensor, other: Tensor | _Number, *, alpha: _Number = 1) -> Tensor: ...
 def run_layers(sequential: Any, input: Any) -> Any: ...
@@ -2104,12 +2203,12 @@ def set_printoptions(
 def set_rng_state(new_state: Tensor) -> None: ...
 def sgd_step(
     group: Any,
+    factor: builtins.float,
     lr: builtins.float,
     momentum: builtins.float,
     dampening: builtins.float,
     weight_decay: builtins.float,
     nesterov: builtins.bool,
-    maximize: builtins.bool,
 ) -> None: ...
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -2219,6 +2318,7 @@ def topk(
     largest: builtins.bool = True,
     sorted: builtins.bool = True,
 ) -> values_and_indices: ...
+def total_norm(tensors: Sequence[Tensor], norm_type: builtins.float = 2.0) -> Tensor: ...
 def trace(input: Tensor) -> Tensor: ...
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor: ...
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor: ...

@@ -22,13 +22,14 @@ _REBUILT = ("_aligned", "_views")
 class Aligned:
     """The tensors of one group, and ``group``: the same as the native step takes them."""
 
-    __slots__ = ("buffers", "group", "names", "params", "steps")
+    __slots__ = ("buffers", "group", "names", "params", "scalars", "views")
 
     def __init__(self, params: list[Tensor], names: tuple[str, ...]) -> None:
         self.params = tuple(params)
         self.names = names
         self.buffers: dict[str, list[Tensor]] = {name: [] for name in names}
-        self.steps: Tensor
+        self.scalars: Tensor  # a row for each parameter: its steps, and what else is counted
+        self.views: list[Mapping[str, Any]] = []  # each parameter's state, as users see it
         self.group: object
 
     def fits(self, params: list[Tensor], names: tuple[str, ...]) -> bool:
@@ -42,26 +43,76 @@ class FusedOptimizer(Optimizer):
     The state is allocated at the first step, for all parameters of a group. ``state[p]`` is a
     read-only mapping of names to the very tensors that the native step writes; write into
     them in place, or give ``state[p]`` a new dict. Parameters without a gradient are skipped.
+
+    Parameters
+    ----------
+    params : iterable
+        As for :class:`Optimizer`.
+    defaults : dict
+        The settings of groups that do not have their own.
+    max_grad_norm : float, optional
+        Clip the gradients of all groups together to this norm. One pass reads them for the norm,
+        and the update scales them as it reads them: two passes fewer than with
+        :func:`lamina.nn.utils.clip_grad_norm_` before the step, and the same result. The
+        gradients keep their values; :attr:`grad_norm` is the norm that they had. May be changed
+        at any time. PyTorch has no such setting.
+
+    Attributes
+    ----------
+    grad_norm : float or None
+        Norm of the gradients at the last step with ``max_grad_norm``.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> p = lamina.tensor([3.0, 4.0], requires_grad=True)
+    >>> optimizer = lamina.optim.SGD([p], lr=1.0, max_grad_norm=1.0)
+    >>> (p * p / 2).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 4) for x in p.tolist()], optimizer.grad_norm
+    ([2.4, 3.2], 5.0)
     """
 
     #: Names of the tensors of a parameter's shape, as the native step counts them.
     _slots: ClassVar[tuple[str, ...]]
+    #: Names of the numbers that are counted for each parameter. An empty name is not shown.
+    _scalars: ClassVar[tuple[str, ...]] = ("step",)
+    #: Settings that must be at least 0.
+    _at_least_zero: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay")
 
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         """Name those of ``_slots`` that ``group`` needs."""
-        raise NotImplementedError
+        return self._slots
 
-    def _update(self, group: dict[str, Any], tensors: object) -> None:
-        """Make the native call."""
+    def _initial(self, name: str, group: dict[str, Any]) -> float:
+        """Say what a buffer or number starts as."""
+        return 0.0
+
+    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
+        """Make the native call; ``factor`` multiplies the gradients."""
         raise NotImplementedError
 
     def _reset(self) -> None:
         self._aligned: list[Aligned] = []
         self._views: tuple[Mapping[str, Any], ...] = ()  # the values of self.state, as aligned
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(
+        self, params: Any, defaults: dict[str, Any], max_grad_norm: float | None = None
+    ) -> None:
         self._reset()
+        if max_grad_norm is not None and not max_grad_norm >= 0:
+            raise ValueError(
+                f"{type(self).__name__}: max_grad_norm must be at least 0, got {max_grad_norm}"
+            )
+        self.max_grad_norm = max_grad_norm
+        self.grad_norm: float | None = None
         super().__init__(params, defaults)
+
+    def _validate(self, group: dict[str, Any]) -> None:
+        self._require(group, self._at_least_zero)
+        if "betas" in group:
+            self._require_betas(group)
+        self._require_hints(group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient: one native call for each group.
@@ -77,9 +128,15 @@ class FusedOptimizer(Optimizer):
                 loss = closure()
         if not self._in_step():
             self._align()
+        factor = 1.0 if self.max_grad_norm is None else self._clip_factor(self.max_grad_norm)
         for group, aligned in zip(self.param_groups, self._aligned, strict=True):
-            self._update(group, aligned.group)
+            self._update(group, aligned.group, -factor if group.get("maximize") else factor)
         return loss
+
+    def _clip_factor(self, most: float) -> float:
+        self.grad_norm = norm = _core.grad_norm(tuple(a.group for a in self._aligned))
+        factor = most / (norm + 1e-6)  # as clip_grad_norm_ has it
+        return 1.0 if factor > 1 else factor
 
     def _in_step(self) -> bool:
         """Whether the lists still mirror ``param_groups`` and ``state``."""
@@ -93,19 +150,21 @@ class FusedOptimizer(Optimizer):
         return True
 
     def _align(self) -> None:
-        self._aligned = [self._align_group(group) for group in self.param_groups]
+        fresh = self._counts()
+        self._aligned = [self._align_group(group, fresh) for group in self.param_groups]
         self._views = tuple(self.state.values())
 
-    def _align_group(self, group: dict[str, Any]) -> Aligned:
+    def _align_group(self, group: dict[str, Any], counts: dict[int, float]) -> Aligned:
         params = list(group["params"])
         aligned = Aligned(params, self._buffers(group))
-        counts = []
+        rows = []
         for param in params:
             known = self.state.get(param, {})
             for name, buffers in aligned.buffers.items():
                 buffer = known.get(name)
                 if buffer is None:
-                    buffer = _core.zeros_like(param)
+                    start = self._initial(name, group)
+                    buffer = _core.full_like(param, start, requires_grad=False)
                 elif buffer.shape != param.shape:
                     raise ValueError(
                         f"{type(self).__name__}: state {name!r} does not fit its parameter\n"
@@ -113,26 +172,41 @@ class FusedOptimizer(Optimizer):
                         f"  parameter {list(param.shape)}"
                     )
                 buffers.append(buffer)
-            # PyTorch's SGD counts no steps: a momentum that is there has been through one.
-            started = any(value is not None for value in known.values())
-            counts.append(int(known.get("step", started)))
-        aligned.steps = _core.tensor(counts, dtype=_core.int64)
+            # Some of PyTorch's count no steps: a buffer that is there has been through one.
+            started = counts.get(id(known), float(any(v is not None for v in known.values())))
+            rows.append([
+                float(known.get(name, self._initial(name, group) if place else started))
+                for place, name in enumerate(self._scalars)
+            ])  # fmt: skip
+        scalars = _core.tensor(rows, dtype=_core.float64)
+        aligned.scalars = scalars.reshape(len(params), len(self._scalars))
         states = [aligned.buffers.get(name) for name in self._slots]
         first, second, third = [*states, None, None][:3]
-        aligned.group = _core.optimizer_group(params, first, second, third, aligned.steps)
+        aligned.group = _core.optimizer_group(params, first, second, third, aligned.scalars)
         for place, param in enumerate(params):
-            view = {name: buffers[place] for name, buffers in aligned.buffers.items()}
-            self.state[param] = MappingProxyType({"step": aligned.steps[place], **view})
+            view = {name: aligned.scalars[place, i] for i, name in enumerate(self._scalars) if name}
+            view.update({name: buffers[place] for name, buffers in aligned.buffers.items()})
+            self.state[param] = MappingProxyType(view)
+            aligned.views.append(self.state[param])
         return aligned
 
-    def _state_of(self, param: Tensor) -> dict[str, Any]:
-        state = super()._state_of(param)
-        return state if state and int(state.get("step", 1)) else {}  # never stepped: nothing
+    def _counts(self) -> dict[int, float]:
+        """Find how many steps have been taken, by the identity of a parameter's state."""
+        return {
+            id(view): row[0]
+            for aligned in self._aligned
+            for view, row in zip(aligned.views, aligned.scalars.tolist(), strict=True)
+        }
+
+    def _saved_state(self) -> dict[Tensor, dict[str, Any]]:
+        # Of a parameter that never took part there is nothing to save.
+        counts = self._counts()
+        saved = super()._saved_state()
+        return {p: s for p, s in saved.items() if counts.get(id(self.state[p]), 1)}
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {key: value for key, value in self.__dict__.items() if key not in _REBUILT}
-        plain = ((param, dict(state)) for param, state in self.state.items())
-        return {**kept, "state": defaultdict(dict, plain)}
+        kept = {k: v for k, v in super().__getstate__().items() if k not in _REBUILT}
+        return {**kept, "state": defaultdict(dict, self._saved_state())}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)

@@ -6,6 +6,9 @@ from lamina.optim.adam import Adam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from lamina import _core
     from lamina.optim.optimizer import Params
 
 
@@ -19,8 +22,8 @@ class AdamW(Adam):
     ----------
     weight_decay : float, default 1e-2
         Share of the parameter taken off at each step, times ``lr``.
-    params, lr, betas, eps, amsgrad, maximize, foreach, fused
-        As for :class:`Adam`.
+    params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable, fused
+        As for :class:`Adam`; ``max_grad_norm`` too.
 
     Raises
     ------
@@ -38,12 +41,10 @@ class AdamW(Adam):
     [0.75]
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: float | _core.Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
@@ -51,7 +52,10 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
         fused: bool | None = None,
+        max_grad_norm: float | None = None,
     ) -> None:
         super().__init__(
             params,
@@ -60,7 +64,16 @@ class AdamW(Adam):
             eps,
             weight_decay,
             amsgrad,
-            maximize=maximize,
             foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
             fused=fused,
+            decoupled_weight_decay=True,
+            max_grad_norm=max_grad_norm,
         )
+
+    def _validate(self, group: dict[str, Any]) -> None:
+        # What was saved before there was the setting, or by hand, is AdamW all the same.
+        group["decoupled_weight_decay"] = True
+        super()._validate(group)

@@ -11,9 +11,22 @@ from lamina.autograd.grad_mode import no_grad
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
+    from typing import Any, ClassVar
 
-    Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+    from lamina.optim._watch import HookHandle
+
+    Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
+
+
+def names_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the names of the parameters, if they have any."""
+    return {"param_names": group["param_names"]} if "param_names" in group else {}
+
+
+def settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the settings out of a constructor's ``locals()``: all but what is no group's."""
+    others = ("self", "params", "max_grad_norm")
+    return {k: v for k, v in given.items() if k not in others and not k.startswith("__")}
 
 
 class Optimizer:
@@ -24,11 +37,30 @@ class Optimizer:
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        What to optimize: leaf tensors, or groups such as ``{"params": [...], "lr": 0.1}`` with
-        settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        What to optimize: leaf tensors, perhaps with names as ``named_parameters`` gives them,
+        or groups such as ``{"params": [...], "lr": 0.1}`` with settings of their own.
     defaults : dict
         The settings of groups that do not have their own.
+
+    Notes
+    -----
+    All of the library's take these as well, and PyTorch's defaults for them:
+
+    lr : float or Tensor of one element
+        Learning rate; a number in each group, to be changed at any time. A schedule writes into
+        a tensor that is given.
+    weight_decay : float
+        Factor of the L2 penalty, whose gradient ``weight_decay * p`` is added to that of p.
+        Where it is `decoupled`, p loses the share ``lr * weight_decay`` at each step instead.
+    maximize : bool, default False
+        Go up the gradient instead of down.
+    foreach, fused : bool, optional
+        PyTorch's hints, of which one may be set. The step is fused in any case.
+    capturable, differentiable : bool, default False
+        Refused if set: there are no CUDA graphs here, and no graph is recorded of a step.
+    max_grad_norm : float, optional
+        See :class:`FusedOptimizer`; not in PyTorch.
 
     Attributes
     ----------
@@ -63,6 +95,9 @@ class Optimizer:
     [0.5]
     """
 
+    #: Names of state that has not its parameter's shape.
+    _flat: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
@@ -73,6 +108,7 @@ class Optimizer:
         if not listed:
             raise ValueError(f"{type(self).__name__}: the list of parameters is empty")
         self.defaults = defaults
+        self._opt_called = False
         self.state: defaultdict[Tensor, Mapping[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         for group in listed if isinstance(listed[0], dict) else [{"params": listed}]:
@@ -84,7 +120,7 @@ class Optimizer:
         Parameters
         ----------
         param_group : dict
-            "params" (a tensor or an iterable of them) and any settings.
+            "params" (a tensor or an iterable of them, perhaps with names) and any settings.
         """
         name = type(self).__name__
         if not isinstance(param_group, dict):
@@ -94,7 +130,17 @@ class Optimizer:
         if "params" not in param_group:
             raise ValueError(f"{name}: a parameter group needs an entry 'params'")
         given = param_group["params"]
-        params = [given] if isinstance(given, Tensor) else list(given)
+        if isinstance(given, set):
+            raise TypeError(f"{name}: parameters must come in an order, got a set")
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        named = [p for p in listed if isinstance(p, tuple) and len(p) == 2]
+        if named and len(named) != len(listed):
+            raise ValueError(
+                f"{name}: {len(named)} of {len(listed)} parameters of a group are named"
+            )
+        if self.param_groups and bool(named) != ("param_names" in self.param_groups[0]):
+            raise ValueError(f"{name}: parameters must be named in all groups or in none")
+        params: list[Any] = [p for _, p in named] or listed
         taken = {id(param) for group in self.param_groups for param in group["params"]}
         for place, param in enumerate(params):
             if not isinstance(param, Tensor):
@@ -111,6 +157,8 @@ class Optimizer:
                 raise ValueError(f"{name}: parameter {place} of the group was given before")
             taken.add(id(param))
         group = {**self.defaults, **param_group, "params": params}
+        if named:
+            group["param_names"] = [n for n, _ in named]
         self._validate(group)
         self.param_groups.append(group)
 
@@ -119,10 +167,30 @@ class Optimizer:
 
     def _require(self, group: dict[str, Any], at_least_zero: Iterable[str]) -> None:
         for key in at_least_zero:
-            if not group[key] >= 0:
+            value = group[key]
+            if isinstance(value, Tensor) and value.numel() != 1:
                 raise ValueError(
-                    f"{type(self).__name__}: {key} must be at least 0, got {group[key]}"
+                    f"{type(self).__name__}: {key} as a tensor must have one element, "
+                    f"got {list(value.shape)}"
                 )
+            if not value >= 0:
+                raise ValueError(f"{type(self).__name__}: {key} must be at least 0, got {value}")
+
+    def _require_betas(self, group: dict[str, Any]) -> None:
+        betas = group["betas"]
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(
+                f"{type(self).__name__}: betas must be two numbers in [0, 1), got {betas}"
+            )
+
+    def _require_hints(self, group: dict[str, Any]) -> None:
+        for hint in ("capturable", "differentiable"):
+            if group.get(hint):
+                raise NotImplementedError(
+                    f"{type(self).__name__}: {hint}=True is not supported; leave it out"
+                )
+        if group.get("foreach") and group.get("fused"):
+            raise RuntimeError(f"{type(self).__name__}: set foreach or fused, not both")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters or, with ``set_to_none=False``, zero them."""
@@ -139,11 +207,28 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before every step.
+
+        It may return a new pair (args, kwargs). The handle that comes back removes it.
+        """
+        from lamina.optim._watch import HookHandle, watch_step
+
+        watch = watch_step(self)
+        return HookHandle(watch, watch.before, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after every step; the handle removes it."""
+        from lamina.optim._watch import HookHandle, watch_step
+
+        watch = watch_step(self)
+        return HookHandle(watch, watch.after, hook)
+
     # -- saving -------------------------------------------------------------------------------
 
-    def _state_of(self, param: Tensor) -> dict[str, Any]:
-        """Pick what is worth saving of one parameter; an empty dict for nothing."""
-        return dict(self.state.get(param, {}))
+    def _saved_state(self) -> dict[Tensor, dict[str, Any]]:
+        """Pick what is worth saving."""
+        return {param: dict(state) for param, state in self.state.items() if state}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state and the settings, with parameters numbered in the order of the groups.
@@ -156,9 +241,9 @@ class Optimizer:
         """
         params = [param for group in self.param_groups for param in group["params"]]
         numbers = {id(param): number for number, param in enumerate(params)}
-        packed = ((number, self._state_of(param)) for number, param in enumerate(params))
+        saved = self._saved_state()
         return {
-            "state": {number: state for number, state in packed if state},
+            "state": {numbers[id(param)]: saved[param] for param in params if param in saved},
             "param_groups": [
                 {**group, "params": [numbers[id(param)] for param in group["params"]]}
                 for group in self.param_groups
@@ -191,7 +276,7 @@ class Optimizer:
                 f"  optimizer sizes {own}"
             )
         groups = [
-            {**theirs, "params": ours["params"]}
+            {**self.defaults, **names_of(ours), **theirs, "params": ours["params"]}
             for theirs, ours in zip(saved, self.param_groups, strict=True)
         ]
         for group in groups:
@@ -209,19 +294,25 @@ class Optimizer:
         self.param_groups, self.state = groups, state
 
     def _loaded(self, where: str, param: Tensor, key: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._loaded(where, param, key, item) for item in value)
         if not isinstance(value, Tensor):
             return value
         with no_grad():
             copied = value.detach().clone()
-            if key == "step":
+            if not copied.ndim:
                 return copied
-            if copied.ndim and copied.shape != param.shape:
+            if copied.shape != param.shape and key not in self._flat:
                 raise ValueError(
                     f"{type(self).__name__}: {where} does not fit\n"
                     f"  saved     {list(copied.shape)}\n"
                     f"  parameter {list(param.shape)}"
                 )
             return copied.to(param.device, param.dtype) if copied.is_floating_point() else copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what was put in place of methods."""
+        return {key: value for key, value in self.__dict__.items() if key != "step"}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lamina import _core
 from lamina.optim._fused import FusedOptimizer
+from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class RMSprop(FusedOptimizer):
     """RMSprop: steps scaled by a running average of the squared gradient.
 
-    With g the gradient plus ``weight_decay * p``: ``v = alpha * v + (1 - alpha) * g^2``, then
+    With g the gradient: ``v = alpha * v + (1 - alpha) * g^2``, then
     ``d = g / (sqrt(v) + eps)`` and ``p -= lr * d``; with momentum ``b = momentum * b + d`` and
     ``p -= lr * b``. ``centered`` subtracts from v the square of the running average of g.
     Tieleman and Hinton, "Neural networks for machine learning", lecture 6.5, 2012; centered:
@@ -23,24 +24,16 @@ class RMSprop(FusedOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        What to optimize, or groups of it; see :class:`Optimizer`.
-    lr : float, default 1e-2
-        Learning rate.
     alpha : float, default 0.99
         How much of the averages is kept at each step.
     eps : float, default 1e-8
         Added to the denominator.
-    weight_decay : float, default 0
-        Factor of the L2 penalty.
     momentum : float, default 0
         Share of the last direction that is kept.
     centered : bool, default False
         Scale by the estimated variance of the gradient instead of its square.
-    maximize : bool, default False
-        Go up the gradient instead of down.
-    foreach : bool, optional
-        Accepted as PyTorch's hint; the step is fused always.
+    params, lr, weight_decay, capturable, foreach, maximize, differentiable, max_grad_norm
+        As for every :class:`Optimizer`.
 
     Raises
     ------
@@ -59,46 +52,38 @@ class RMSprop(FusedOptimizer):
     """
 
     _slots = ("square_avg", "momentum_buffer", "grad_avg")
+    _at_least_zero = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: float | _core.Tensor = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
+        weight_decay: float = 0,
+        momentum: float = 0,
         centered: bool = False,
-        *,
-        maximize: bool = False,
+        capturable: bool = False,
         foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        *,
+        max_grad_norm: float | None = None,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
-
-    def _validate(self, group: dict[str, Any]) -> None:
-        self._require(group, ("lr", "alpha", "eps", "weight_decay", "momentum"))
+        super().__init__(params, settings(locals()), max_grad_norm)
 
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         momentum = ("momentum_buffer",) if group["momentum"] else ()
         centered = ("grad_avg",) if group["centered"] else ()
         return ("square_avg", *momentum, *centered)
 
-    def _update(self, group: dict[str, Any], tensors: object) -> None:
+    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
         _core.rmsprop_step(
             tensors,
+            factor,
             float(group["lr"]),
             group["alpha"],
             group["eps"],
             group["weight_decay"],
             group["momentum"],
-            group["maximize"],
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lamina import _core
 from lamina.optim._fused import FusedOptimizer
+from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,29 +16,20 @@ if TYPE_CHECKING:
 class SGD(FusedOptimizer):
     """Stochastic gradient descent, with momentum and Nesterov's variant of it.
 
-    With g the gradient plus ``weight_decay * p``: ``b = momentum * b + (1 - dampening) * g``
-    (``b = g`` at the first step), then ``p -= lr * b``, or with ``nesterov``
-    ``p -= lr * (g + momentum * b)``. Sutskever et al., "On the importance of initialization and
-    momentum in deep learning", ICML 2013.
+    With g the gradient: ``b = momentum * b + (1 - dampening) * g`` (``b = g`` at the first step),
+    then ``p -= lr * b``, or with ``nesterov`` ``p -= lr * (g + momentum * b)``. Sutskever et al.,
+    "On the importance of initialization and momentum in deep learning", ICML 2013.
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        What to optimize, or groups of it; see :class:`Optimizer`.
-    lr : float, default 1e-3
-        Learning rate.
     momentum : float, default 0
         Share of the last direction that is kept.
     dampening : float, default 0
         Share of the gradient that is left out of the direction.
-    weight_decay : float, default 0
-        Factor of the L2 penalty.
     nesterov : bool, default False
         Look ahead along the direction; needs momentum and no dampening.
-    maximize : bool, default False
-        Go up the gradient instead of down.
-    foreach, fused : bool, optional
-        Accepted as PyTorch's hints; the step is fused always.
+    params, lr, weight_decay, maximize, foreach, differentiable, fused, max_grad_norm
+        As for every :class:`Optimizer`.
 
     Raises
     ------
@@ -56,45 +48,41 @@ class SGD(FusedOptimizer):
     """
 
     _slots = ("momentum_buffer",)
+    _scalars = ("",)  # PyTorch's counts no steps
+    _at_least_zero = ("lr", "momentum", "weight_decay")
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        lr: float | _core.Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        differentiable: bool = False,
         fused: bool | None = None,
+        max_grad_norm: float | None = None,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, settings(locals()), max_grad_norm)
 
     def _validate(self, group: dict[str, Any]) -> None:
-        self._require(group, ("lr", "momentum", "weight_decay"))
+        super()._validate(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and dampening 0")
 
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         return self._slots if group["momentum"] else ()
 
-    def _update(self, group: dict[str, Any], tensors: object) -> None:
+    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
         _core.sgd_step(
             tensors,
+            factor,
             float(group["lr"]),
             group["momentum"],
             group["dampening"],
-            group["weight_decay"],
+            float(group["weight_decay"]),
             group["nesterov"],
-            group["maximize"],
         )
