@@ -441,6 +441,8 @@ struct MuonSettings {
 };
 void muon_step(const OptimizerStep& s, double factor, const MuonSettings& a);  // state: momentum
 void zero_grad(std::span<const Tensor> params, bool set_to_none);
+
+// -- many tensors in one call (clip.cpp)
 // The norm of the norms of all the tensors.
 Tensor total_norm(std::span<const Tensor> tensors, double order);
 double grad_norm(std::span<const Tensor> params);  // of order 2, of the gradients

@@ -1,14 +1,10 @@
-// Optimizer steps, clipping and averaging: one device call for many tensors.
-#include <array>
+// Optimizer steps: one device call for all the parameters that have a gradient.
 #include <cmath>
-#include <cstring>
 
-#include "ops/common.h"
+#include "ops/update_rows.h"
 
 namespace lamina::ops {
 namespace {
-
-using Coefficients = std::array<double, kUpdateCoefficients>;
 
 // -- from settings to coefficients ---------------------------------------------------------------
 //
@@ -188,15 +184,6 @@ LionUpdate<double> coefficients(const LionSettings& a, double factor, double*) {
           .rest2 = 1 - a.beta2};
 }
 
-// A row's struct as an array.
-template <class Row>
-Coefficients as_array(const Row& row) {
-  static_assert(sizeof(Row) <= sizeof(Coefficients));
-  Coefficients out{};
-  std::memcpy(out.data(), &row, sizeof row);
-  return out;
-}
-
 struct Method {
   const char* name;
   size_t settings;  // how many
@@ -230,82 +217,6 @@ constexpr Method kMethods[] = {
     method<LionSettings>("lion_step", 1, 0b001),
 };
 
-// -- many tensors as the device takes them -------------------------------------------------------
-
-// Whatever is not laid out in rows is worked on as a copy and written back.
-class Rows {
- public:
-  explicit Rows(const char* op) : op_(op) {}
-
-  void reserve(size_t n) { rows_.reserve(n), alive_.reserve(n); }
-
-  // A tensor to write to, or to look at.
-  UpdateRow& add(const Tensor& target, const char* what, bool writes = true) {
-    check_floating(op_, what, target);
-    if (rows_.empty()) device_ = target.device();
-    check<ValueError>(target.device() == device_, op_, ": tensors on ", device_, " and ",
-                      target.device(), "; take those of each device in a call of their own");
-    UpdateRow row{};
-    row.dtype = target.dtype();
-    row.n = target.numel();
-    row.target = writes ? written(target) : read(target);
-    return rows_.emplace_back(row);
-  }
-  // What is read beside it, or written too.
-  const void* source(const Tensor& t, const Tensor& target, const char* what) {
-    fits(t, target, what);
-    return read(t);
-  }
-  void* state(const Tensor& t, const Tensor& target) {
-    fits(t, target, "optimizer state");
-    return written(t);
-  }
-  void keep(Tensor t) { alive_.push_back(std::move(t)); }
-
-  bool empty() const { return rows_.empty(); }
-  UpdateRow& operator[](size_t i) { return rows_[i]; }
-  size_t size() const { return rows_.size(); }
-
-  // The same coefficients for all.
-  template <class Row>
-  void update(Update what, const Row& row) {
-    const Coefficients c = as_array(row);
-    for (UpdateRow& r : rows_) r.coefficients = c.data();
-    update(what);
-  }
-  void update(Update what) {
-    if (rows_.empty()) return;
-    call<&DeviceApi::update>(device_, op_, what, std::span<const UpdateRow>(rows_));
-    for (const auto& [original, copy] : copies_) copy_(original, copy);
-  }
-  double norm(double order) {
-    if (rows_.empty()) return 0;
-    return call<&DeviceApi::total_norm>(device_, op_, std::span<const UpdateRow>(rows_), order);
-  }
-
- private:
-  void fits(const Tensor& t, const Tensor& target, const char* what) {
-    check<ValueError>(
-        t.sizes() == target.sizes() && t.dtype() == target.dtype() && t.device() == target.device(),
-        op_, ": ", what, " does not fit its tensor", line("tensor", target), line(what, t));
-  }
-  void* read(const Tensor& t) {
-    keep(t.contiguous() ? t : contiguous(detach(t)));
-    return alive_.back().data();
-  }
-  void* written(const Tensor& t) {
-    if (t.contiguous()) return t.data();
-    copies_.emplace_back(detach(t), clone(detach(t)));
-    return copies_.back().second.data();
-  }
-
-  const char* op_;
-  Device device_;
-  std::vector<UpdateRow> rows_;
-  std::vector<Tensor> alive_;
-  std::vector<std::pair<Tensor, Tensor>> copies_;
-};
-
 void check_group(const char* op, const OptimizerStep& s, int64_t scalars, unsigned needs) {
   check<ValueError>(s.scalars.dtype() == DType::Float64 && s.scalars.contiguous() &&
                         s.scalars.rank() == 2 && s.scalars.size(1) >= scalars &&
@@ -319,57 +230,14 @@ void check_group(const char* op, const OptimizerStep& s, int64_t scalars, unsign
                       " tensors of state in list ", i + 1);
 }
 
-std::vector<Tensor> gradients(std::span<const Tensor> params) {
-  std::vector<Tensor> out;
-  out.reserve(params.size());
-  for (const Tensor& p : params)
-    if (Tensor g = grad_of(p); g.defined()) out.push_back(std::move(g));
-  return out;
-}
-
-double norm_of(const char* op, std::span<const Tensor> tensors, double order) {
-  check<ValueError>(!std::isnan(order), op, ": the norm's order must not be NaN");
-  const GradMode off(false);
-  Rows rows(op);
-  rows.reserve(tensors.size());
-  for (const Tensor& t : tensors) rows.add(t, "tensor", false);
-  return rows.norm(order);
-}
-
-// As PyTorch has it: 1e-6 keeps a norm of zero from dividing, and nothing grows.
-double clip_factor(double max_norm, double norm) {
-  const double factor = max_norm / (norm + 1e-6);
-  return factor > 1 ? 1 : factor;
-}
-
-void check_limit(const char* op, const char* name, double value) {
-  check<ValueError>(value >= 0, op, ": ", name, " must be at least 0, got ", value);
-}
-
-void scale(const char* op, std::span<const Tensor> tensors, double factor) {
-  if (factor == 1) return;
-  const GradMode off(false);
-  Rows rows(op);
-  rows.reserve(tensors.size());
-  for (const Tensor& t : tensors) rows.add(t, "gradient");
-  rows.update(Update::Combine, CombineUpdate<double>{.a = factor, .b = 0});
-  for (const Tensor& t : tensors) t.storage().wrote(op);
-}
-
-// What a norm over these tensors is given as.
-DType norm_dtype(std::span<const Tensor> tensors) {
-  if (tensors.empty()) return default_dtype();
-  DType dtype = tensors[0].dtype();
-  for (const Tensor& t : tensors) dtype = promote(dtype, t.dtype());
-  return dtype;
-}
-
 // X -> a X + (b G + c G^2) X with G = X X^T, `steps` times from X / |X|: drives the singular values
 // of X towards 1.
 Tensor orthogonalized(const Tensor& x, const MuonSettings& a) {
   const bool tall = x.size(0) > x.size(1);
   Tensor y = tall ? transpose(x, 0, 1) : x;
-  y = mul(y, scalar(1 / std::max(norm_of("muon_step", {&x, 1}, 2), a.eps)));
+  Rows one("muon_step");
+  one.add(x, "direction", false);
+  y = mul(y, scalar(1 / std::max(one.norm(2), a.eps)));
   for (int64_t i = 0; i < a.ns_steps; ++i) {
     const Tensor gram = matmul(y, transpose(y, 0, 1));
     const Tensor quintic = addmm(gram, gram, gram, {.beta = a.b, .alpha = a.c});
@@ -470,62 +338,6 @@ void zero_grad(std::span<const Tensor> params, bool set_to_none) {
       fill_(g, Scalar(0));
     }
   }
-}
-
-// -- clipping and averaging ----------------------------------------------------------------------
-
-Tensor total_norm(std::span<const Tensor> tensors, double order) {
-  const double norm = norm_of("total_norm", tensors, order);
-  return full({}, Scalar(norm), norm_dtype(tensors));
-}
-
-double grad_norm(std::span<const Tensor> params) {
-  return norm_of("grad_norm", gradients(params), 2);
-}
-
-Tensor clip_grad_norm_(std::span<const Tensor> params, double max_norm, double order,
-                       bool error_if_nonfinite) {
-  constexpr const char* kOp = "clip_grad_norm_";
-  check_limit(kOp, "max_norm", max_norm);
-  const std::vector<Tensor> grads = gradients(params);
-  const double norm = norm_of(kOp, grads, order);
-  check<RuntimeError>(!error_if_nonfinite || std::isfinite(norm), kOp, ": the total norm of order ",
-                      order, " is ", norm,
-                      ", so the gradients cannot be clipped; error_if_nonfinite=False scales them "
-                      "by it all the same");
-  scale(kOp, grads, clip_factor(max_norm, norm));
-  return full({}, Scalar(norm), norm_dtype(grads));
-}
-
-void clip_grads_with_norm_(std::span<const Tensor> params, double max_norm, double norm) {
-  constexpr const char* kOp = "clip_grads_with_norm_";
-  check_limit(kOp, "max_norm", max_norm);
-  scale(kOp, gradients(params), clip_factor(max_norm, norm));
-}
-
-void clip_grad_value_(std::span<const Tensor> params, double limit) {
-  constexpr const char* kOp = "clip_grad_value_";
-  check_limit(kOp, "clip_value", limit);
-  const std::vector<Tensor> grads = gradients(params);
-  const GradMode off(false);
-  Rows rows(kOp);
-  rows.reserve(grads.size());
-  for (const Tensor& g : grads) rows.add(g, "gradient");
-  rows.update(Update::Clamp, ClampUpdate<double>{.limit = limit});
-  for (const Tensor& g : grads) g.storage().wrote(kOp);
-}
-
-void lerp_many(std::span<const Tensor> targets, std::span<const Tensor> sources, double weight) {
-  constexpr const char* kOp = "lerp_many";
-  check<ValueError>(targets.size() == sources.size(), kOp, ": ", targets.size(), " targets but ",
-                    sources.size(), " sources");
-  const GradMode off(false);
-  Rows rows(kOp);
-  rows.reserve(targets.size());
-  for (size_t i = 0; i < targets.size(); ++i)
-    rows.add(targets[i], "target").source = rows.source(sources[i], targets[i], "source");
-  rows.update(Update::Lerp, LerpUpdate<double>{.weight = weight, .rest = 1 - weight});
-  for (const Tensor& t : targets) t.storage().wrote(kOp);
 }
 
 }  // namespace lamina::ops

@@ -24,6 +24,8 @@ HOMES = {
     "lamina.nn.init",
     "lamina.nn.utils",
     "lamina.optim",
+    "lamina.optim.lr_scheduler",
+    "lamina.optim.swa_utils",
     "lamina.serialization",
     "lamina.train",
     "lamina.utils.data",

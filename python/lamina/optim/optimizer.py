@@ -135,9 +135,7 @@ class Optimizer:
         listed = [given] if isinstance(given, Tensor) else list(given)
         named = [p for p in listed if isinstance(p, tuple) and len(p) == 2]
         if named and len(named) != len(listed):
-            raise ValueError(
-                f"{name}: {len(named)} of {len(listed)} parameters of a group are named"
-            )
+            raise ValueError(f"{name}: only {len(named)} of {len(listed)} parameters are named")
         if self.param_groups and bool(named) != ("param_names" in self.param_groups[0]):
             raise ValueError(f"{name}: parameters must be named in all groups or in none")
         params: list[Any] = [p for _, p in named] or listed
@@ -311,8 +309,9 @@ class Optimizer:
             return copied.to(param.device, param.dtype) if copied.is_floating_point() else copied
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what was put in place of methods."""
-        return {key: value for key, value in self.__dict__.items() if key != "step"}
+        """All but what was put in place of methods; a copy is not watched for its first step."""
+        kept = {key: value for key, value in self.__dict__.items() if key != "step"}
+        return {**kept, "_opt_called": True}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

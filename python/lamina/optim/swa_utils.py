@@ -67,14 +67,16 @@ def get_swa_avg_fn() -> Average:
     return swa_update
 
 
-def _move(averages: list[Tensor], news: list[Tensor], weight: float) -> None:
-    """Go a part of the way, all floating tensors in one native call."""
+def _move(
+    averages: list[Tensor], news: list[Tensor], weight: float, one: Average, count: Tensor | int
+) -> None:
+    """Go a part of the way, all floating tensors in one native call, others one by one."""
     pairs = list(zip(averages, news, strict=True))
     floating = [(a, n) for a, n in pairs if a.is_floating_point()]
     _core.lerp_many([a for a, _ in floating], [n.to(a.dtype) for a, n in floating], weight)
     for average, new in pairs:
         if not average.is_floating_point():
-            average.copy_(average * (1 - weight) + new * weight)
+            average.copy_(one(average, new, count))
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageMany:
@@ -89,7 +91,7 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageMany:
 
     @no_grad()
     def ema_update(averages: list[Tensor], news: list[Tensor], num_averaged: Tensor | int) -> None:
-        _move(averages, news, 1 - decay)
+        _move(averages, news, 1 - decay, get_ema_avg_fn(decay), num_averaged)
 
     return ema_update
 
@@ -99,7 +101,7 @@ def get_swa_multi_avg_fn() -> AverageMany:
 
     @no_grad()
     def swa_update(averages: list[Tensor], news: list[Tensor], num_averaged: Tensor | int) -> None:
-        _move(averages, news, 1 / (int(num_averaged) + 1))
+        _move(averages, news, 1 / (int(num_averaged) + 1), get_swa_avg_fn(), num_averaged)
 
     return swa_update
 

@@ -1,0 +1,186 @@
+"""What optimizers remember, and how it is saved, copied and taken over from PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import lamina
+import pytest
+from lamina import optim
+
+
+def parameter(*values):
+    return lamina.tensor(list(values), dtype=lamina.float64, requires_grad=True)
+
+
+def give_gradients(*params):
+    for p in params:
+        p.grad = lamina.ones_like(p.detach())
+
+
+# PyTorch's names, for each of its optimizers and each set of options that changes them.
+STATES = [
+    (optim.SGD, {"momentum": 0.9}, {"momentum_buffer"}),
+    (optim.Adam, {}, {"step", "exp_avg", "exp_avg_sq"}),
+    (optim.AdamW, {"amsgrad": True}, {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}),
+    (optim.RMSprop, {}, {"step", "square_avg"}),
+    (
+        optim.RMSprop,
+        {"momentum": 0.9, "centered": True},
+        {"step", "square_avg", "momentum_buffer", "grad_avg"},
+    ),
+    (optim.Adagrad, {"lr_decay": 0.1}, {"step", "sum"}),
+    (optim.Adadelta, {}, {"step", "square_avg", "acc_delta"}),
+    (optim.Adamax, {}, {"step", "exp_avg", "exp_inf"}),
+    (optim.NAdam, {}, {"step", "exp_avg", "exp_avg_sq", "mu_product"}),
+    (optim.RAdam, {}, {"step", "exp_avg", "exp_avg_sq"}),
+    (optim.ASGD, {"t0": 2}, {"step", "eta", "mu", "ax"}),
+    (optim.Rprop, {}, {"step", "prev", "step_size"}),
+    (optim.Lion, {}, {"exp_avg"}),
+    (optim.Muon, {}, {"momentum_buffer"}),
+]
+NUMBERS = {"step", "mu_product", "eta", "mu"}
+
+
+@pytest.mark.parametrize(("method", "options", "names"), STATES)
+def test_state(method, options, names):
+    p = lamina.tensor([[1.0, 2.0]], dtype=lamina.float64, requires_grad=True)
+    optimizer = method([p], lr=0.1, **options)
+    if method is not optim.Adagrad:  # PyTorch's has its state from the start
+        assert not optimizer.state
+        assert optimizer.state_dict()["state"] == {}
+    for count in (1, 2):
+        give_gradients(p)
+        optimizer.step()
+        state = optimizer.state[p]
+        assert set(state) == names
+        assert set(optimizer.state_dict()["state"][0]) == names
+        assert int(state.get("step", count)) == count
+        assert all(v.shape == (() if k in NUMBERS else p.shape) for k, v in state.items())
+
+
+def test_a_step_of_pytorchs_dtype_travels():
+    """Its step counts are floating; an integer would stop its own optimizers from counting on."""
+    p = parameter(1.0)
+    optimizer = optim.Adam([p])
+    give_gradients(p)
+    optimizer.step()
+    assert optimizer.state_dict()["state"][0]["step"].is_floating_point()
+
+
+def test_adagrad_has_its_state_from_the_start():
+    p = parameter(1.0)
+    optimizer = optim.Adagrad([p], initial_accumulator_value=0.5)
+    assert optimizer.state[p]["sum"].tolist() == [0.5]
+    assert set(optimizer.state_dict()["state"][0]) == {"step", "sum"}
+
+
+def test_state_dict_has_pytorchs_form():
+    a, b, c = parameter(1.0), parameter(2.0), parameter(3.0)
+    optimizer = optim.Adam([{"params": [a, b]}, {"params": [c], "lr": 0.5}], lr=0.1)
+    give_gradients(a, c)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    assert list(saved) == ["state", "param_groups"]
+    assert {k: sorted(v) for k, v in saved["state"].items()} == {
+        0: ["exp_avg", "exp_avg_sq", "step"],
+        2: ["exp_avg", "exp_avg_sq", "step"],
+    }
+    assert [group["params"] for group in saved["param_groups"]] == [[0, 1], [2]]
+    assert [group["lr"] for group in saved["param_groups"]] == [0.1, 0.5]
+    assert saved["param_groups"][0]["betas"] == (0.9, 0.999)
+    # m = (1 - beta1) g and v = (1 - beta2) g^2 after one step with g = 1
+    assert saved["state"][2]["exp_avg"].item() == pytest.approx(0.1, rel=1e-14)
+    assert saved["state"][2]["exp_avg_sq"].item() == pytest.approx(0.001, rel=1e-13)
+
+
+@pytest.mark.parametrize(("method", "options"), [case[:2] for case in STATES])
+@pytest.mark.parametrize("carry", ["state_dict", "deepcopy", "pickle"])
+def test_training_goes_on_bit_for_bit(method, options, carry):
+    """Ten steps at once, and five, saved and restored, and five."""
+
+    def run(p, optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (p**4).sum().backward()
+            optimizer.step()
+
+    def start():
+        p = lamina.nn.Parameter(lamina.tensor([[1.0, -2.0]]))
+        return p, method([p], lr=0.01, **options)
+
+    p, optimizer = start()
+    run(p, optimizer, 10)
+    q, half = start()
+    run(q, half, 5)
+    if carry == "state_dict":
+        saved = copy.deepcopy(half.state_dict())
+        r = lamina.nn.Parameter(q.detach().clone())
+        other = method([r], lr=77.0)
+        other.load_state_dict(saved)
+        run(q, half, 5)  # the saved state is a copy, not touched by this
+    elif carry == "deepcopy":
+        r, other = copy.deepcopy((q, half))
+    else:
+        r, other = pickle.loads(pickle.dumps((q, half)))
+    run(r, other, 5)
+    assert r.tolist() == p.tolist()
+    assert int(other.state[r].get("step", 10)) == 10
+
+
+def test_loading_pytorchs_state():
+    """Its SGD counts no steps, its Adam counts them in float32, and its groups say more."""
+    p = parameter(0.0)
+    optimizer = optim.SGD([p], lr=1.0, momentum=0.5)
+    group = {"lr": 1.0, "momentum": 0.5, "dampening": 0, "weight_decay": 0, "nesterov": False}
+    group |= {"maximize": False, "foreach": None, "differentiable": False, "params": [0]}
+    buffer = lamina.tensor([2.0])
+    optimizer.load_state_dict({"state": {0: {"momentum_buffer": buffer}}, "param_groups": [group]})
+    give_gradients(p)
+    optimizer.step()
+    assert p.item() == -(0.5 * 2.0 + 1.0)
+    assert buffer.item() == 2.0
+    assert optimizer.state[p]["momentum_buffer"].dtype == lamina.float64
+
+    q = parameter(0.0)
+    adam_optimizer = optim.Adam([q], lr=1.0)
+    saved = adam_optimizer.state_dict()
+    saved["state"] = {
+        0: {
+            "step": lamina.tensor(9.0),
+            "exp_avg": lamina.zeros(1),
+            "exp_avg_sq": lamina.zeros(1),
+        }
+    }
+    adam_optimizer.load_state_dict(saved)
+    give_gradients(q)
+    adam_optimizer.step()
+    assert int(adam_optimizer.state[q]["step"]) == 10
+    ratio = 0.1 / (1 - 0.9**10) / math.sqrt(0.001 / (1 - 0.999**10))
+    assert q.item() == pytest.approx(-ratio, rel=1e-6)
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    p = parameter(1.0, 2.0)
+    optimizer = optim.Adam([p], lr=0.1)
+    other = optim.Adam([parameter(1.0), parameter(2.0)], lr=0.7)
+    with pytest.raises(
+        ValueError, match=r"Adam: .*\n  saved sizes     \[2\]\n  optimizer sizes \[1\]"
+    ):
+        optimizer.load_state_dict(other.state_dict())
+    longer = parameter(1.0, 2.0, 3.0)
+    third = optim.Adam([longer], lr=0.7)
+    give_gradients(longer)
+    third.step()
+    with pytest.raises(
+        ValueError, match=r"exp_avg.* of parameter 0 does not fit\n  saved     \[3\]"
+    ):
+        optimizer.load_state_dict(third.state_dict())
+    bad = optimizer.state_dict()
+    bad["param_groups"][0]["lr"] = -1.0
+    with pytest.raises(ValueError, match=r"lr must be at least 0, got -1\.0"):
+        optimizer.load_state_dict(bad)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert not optimizer.state
