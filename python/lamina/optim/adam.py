@@ -69,7 +69,7 @@ class Adam(FusedOptimizer):
         decoupled_weight_decay: bool = False,
         max_grad_norm: float | None = None,
     ) -> None:
-        betas = (float(betas[0]), float(betas[1])) if len(betas) == 2 else betas
+        betas = tuple(map(float, betas))  # type: ignore[assignment]  # its length is checked
         super().__init__(params, settings(locals()), max_grad_norm)
 
     def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ class Muon(FusedOptimizer):
                 )
 
     def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
+        a, b, c = group["ns_coefficients"]
         _core.muon_step(
             tensors,
             factor,
@@ -113,7 +114,9 @@ class Muon(FusedOptimizer):
             group["weight_decay"],
             group["momentum"],
             group["nesterov"],
-            *group["ns_coefficients"],
+            a,
+            b,
+            c,
             group["eps"],
             group["ns_steps"],
             group["adjust_lr_fn"] == "match_rms_adamw",

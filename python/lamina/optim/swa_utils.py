@@ -47,6 +47,12 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
     ----------
     decay : float, default 0.999
         In [0, 1].
+
+    Examples
+    --------
+    >>> import lamina
+    >>> get_ema_avg_fn(0.75)(lamina.tensor(1.0), lamina.tensor(3.0), 9).item()
+    1.5
     """
     _check_decay(decay)
 
@@ -58,7 +64,14 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
 
 
 def get_swa_avg_fn() -> Average:
-    """Make the function for :class:`AveragedModel` that weighs all alike."""
+    """Make the function for :class:`AveragedModel` that weighs all alike.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> get_swa_avg_fn()(lamina.tensor(1.0), lamina.tensor(3.0), 1).item()
+    2.0
+    """
 
     @no_grad()
     def swa_update(average: Tensor, new: Tensor, num_averaged: Tensor | int) -> Tensor:
@@ -86,6 +99,14 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageMany:
     ----------
     decay : float, default 0.999
         In [0, 1].
+
+    Examples
+    --------
+    >>> import lamina
+    >>> average = lamina.tensor([1.0])
+    >>> get_ema_multi_avg_fn(0.75)([average], [lamina.tensor([3.0])], 9)
+    >>> average.tolist()
+    [1.5]
     """
     _check_decay(decay)
 
@@ -97,7 +118,16 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageMany:
 
 
 def get_swa_multi_avg_fn() -> AverageMany:
-    """Make the function of :func:`get_swa_avg_fn` for all tensors at once."""
+    """Make the function of :func:`get_swa_avg_fn` for all tensors at once.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> average = lamina.tensor([1.0])
+    >>> get_swa_multi_avg_fn()([average], [lamina.tensor([3.0])], 1)
+    >>> average.tolist()
+    [2.0]
+    """
 
     @no_grad()
     def swa_update(averages: list[Tensor], news: list[Tensor], num_averaged: Tensor | int) -> None:
@@ -160,6 +190,7 @@ class AveragedModel(Module):
         self.module = deepcopy(model)
         if device is not None:
             self.module = self.module.to(device)
+        self.n_averaged: Tensor
         self.register_buffer("n_averaged", _core.tensor(0, device=device))
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
@@ -172,7 +203,9 @@ class AveragedModel(Module):
     @no_grad()
     def update_parameters(self, model: Module) -> None:
         """Take the parameters of ``model`` into the average; the first time they are it."""
+        copied: list[tuple[Tensor, Tensor]]
         copied = list(zip(self.module.buffers(), model.buffers(), strict=True))
+        taken: list[tuple[Tensor, Tensor]]
         taken = list(zip(self.module.parameters(), model.parameters(), strict=True))
         if self.use_buffers:
             taken, copied = list(chain(taken, copied)), []
@@ -252,15 +285,8 @@ class SWALR(LRScheduler):
 
     Examples
     --------
-    >>> import lamina
-    >>> optimizer = lamina.optim.SGD([lamina.ones(1, requires_grad=True)], lr=1.0)
-    >>> schedule = SWALR(optimizer, swa_lr=0.5, anneal_epochs=2, anneal_strategy="linear")
-    >>> rates = []
-    >>> for epoch in range(4):
-    ...     rates += schedule.get_last_lr()
-    ...     optimizer.step()
-    ...     schedule.step()
-    >>> rates
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: SWALR(optimizer, 0.5, 2, "linear"), 4)
     [1.0, 0.75, 0.5, 0.5]
     """
 
@@ -277,7 +303,7 @@ class SWALR(LRScheduler):
             raise ValueError(
                 f"SWALR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}"
             )
-        if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
+        if type(anneal_epochs) is not int or anneal_epochs < 0:
             raise ValueError(
                 f"SWALR: anneal_epochs must be an integer of at least 0, got {anneal_epochs!r}"
             )

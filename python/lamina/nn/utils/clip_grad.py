@@ -142,5 +142,14 @@ def clip_grads_with_norm_(
         The norm, of one element.
     foreach : bool, optional
         Accepted as PyTorch's hint.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> p = lamina.tensor([3.0], requires_grad=True)
+    >>> (p * p).sum().backward()
+    >>> clip_grads_with_norm_(p, 1.0, lamina.tensor(12.0))
+    >>> round(p.grad.item(), 4)
+    0.5
     """
     _core.clip_grads_with_norm_(_listed(parameters), float(max_norm), float(total_norm))

@@ -64,16 +64,12 @@ class ChainedScheduler(_Combined):
 
     Examples
     --------
-    >>> import lamina
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
     >>> from lamina.optim.lr_scheduler import ConstantLR, ExponentialLR
-    >>> optimizer = lamina.optim.SGD([lamina.ones(1, requires_grad=True)], lr=1.0)
-    >>> warm, fall = ConstantLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)
-    >>> schedule, rates = ChainedScheduler([warm, fall]), []
-    >>> for epoch in range(3):
-    ...     rates += schedule.get_last_lr()
-    ...     optimizer.step()
-    ...     schedule.step()
-    >>> rates
+    >>> def both(optimizer):
+    ...     warm = ConstantLR(optimizer, 0.5, total_iters=2)
+    ...     return ChainedScheduler([warm, ExponentialLR(optimizer, 0.5)])
+    >>> first_rates(both, 3)
     [0.5, 0.25, 0.25]
     """
 
@@ -106,16 +102,12 @@ class SequentialLR(_Combined):
 
     Examples
     --------
-    >>> import lamina
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
     >>> from lamina.optim.lr_scheduler import ConstantLR, ExponentialLR
-    >>> optimizer = lamina.optim.SGD([lamina.ones(1, requires_grad=True)], lr=1.0)
-    >>> warm, fall = ConstantLR(optimizer, 0.25, total_iters=9), ExponentialLR(optimizer, 0.5)
-    >>> schedule, rates = SequentialLR(optimizer, [warm, fall], milestones=[2]), []
-    >>> for epoch in range(4):
-    ...     rates += schedule.get_last_lr()
-    ...     optimizer.step()
-    ...     schedule.step()
-    >>> rates
+    >>> def in_turn(optimizer):
+    ...     warm = ConstantLR(optimizer, 0.25, total_iters=9)
+    ...     return SequentialLR(optimizer, [warm, ExponentialLR(optimizer, 0.5)], [2])
+    >>> first_rates(in_turn, 4)
     [0.25, 0.25, 1.0, 0.5]
     """
 

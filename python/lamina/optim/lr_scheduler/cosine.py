@@ -30,14 +30,8 @@ class CosineAnnealingLR(LRScheduler):
 
     Examples
     --------
-    >>> import lamina
-    >>> optimizer = lamina.optim.SGD([lamina.ones(1, requires_grad=True)], lr=1.0)
-    >>> schedule, rates = CosineAnnealingLR(optimizer, T_max=2), []
-    >>> for epoch in range(4):
-    ...     rates += [round(lr, 6) for lr in schedule.get_last_lr()]
-    ...     optimizer.step()
-    ...     schedule.step()
-    >>> rates
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: CosineAnnealingLR(optimizer, T_max=2), 4)
     [1.0, 0.5, 0.0, 0.5]
     """
 
@@ -94,6 +88,12 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         How many times longer each next one is.
     eta_min : float, default 0
         The least rate.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: CosineAnnealingWarmRestarts(optimizer, 2), 5)
+    [1.0, 0.5, 1.0, 0.5, 1.0]
     """
 
     def __init__(
@@ -105,11 +105,10 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         name = "CosineAnnealingWarmRestarts"
-        for key, value in (("T_0", T_0), ("T_mult", T_mult)):
+        counts: tuple[tuple[str, Any], ...] = (("T_0", T_0), ("T_mult", T_mult))
+        for key, value in counts:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: {key} must be an integer of at least 1, got {value!r}")
-        if not isinstance(eta_min, (float, int)):
-            raise TypeError(f"{name}: eta_min must be a number, got {type(eta_min).__name__}")
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult

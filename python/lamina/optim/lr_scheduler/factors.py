@@ -60,13 +60,9 @@ class LambdaLR(_WithFunctions):
 
     Examples
     --------
-    >>> import lamina
-    >>> optimizer = lamina.optim.SGD([lamina.ones(1, requires_grad=True)], lr=1.0)
-    >>> schedule = LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
-    >>> optimizer.step(), schedule.step()
-    (None, None)
-    >>> schedule.get_last_lr()
-    [0.5]
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch)), 3)
+    [1.0, 0.5, 0.333333]
     """
 
     def get_lr(self) -> list[Any]:
@@ -86,6 +82,12 @@ class MultiplicativeLR(_WithFunctions):
         As for :class:`LRScheduler`.
     lr_lambda : callable or list of callables
         Gives the factor; one for all groups, or one for each.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: MultiplicativeLR(optimizer, lambda epoch: 1 / epoch), 4)
+    [1.0, 1.0, 0.5, 0.166667]
     """
 
     def get_lr(self) -> list[Any]:
@@ -113,14 +115,8 @@ class StepLR(LRScheduler):
 
     Examples
     --------
-    >>> import lamina
-    >>> optimizer = lamina.optim.SGD([lamina.ones(1, requires_grad=True)], lr=1.0)
-    >>> schedule, rates = StepLR(optimizer, step_size=2), []
-    >>> for epoch in range(5):
-    ...     rates += [round(lr, 6) for lr in schedule.get_last_lr()]
-    ...     optimizer.step()
-    ...     schedule.step()
-    >>> rates
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: StepLR(optimizer, step_size=2), 5)
     [1.0, 1.0, 0.1, 0.1, 0.01]
     """
 
@@ -154,6 +150,12 @@ class MultiStepLR(LRScheduler):
         Epochs; one that is there twice counts twice.
     gamma : float, default 0.1
         The factor.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: MultiStepLR(optimizer, [1, 3]), 4)
+    [1.0, 0.1, 0.1, 0.01]
     """
 
     def __init__(
@@ -188,6 +190,12 @@ class ConstantLR(LRScheduler):
         In [0, 1].
     total_iters : int, default 5
         How long.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: ConstantLR(optimizer, 0.5, total_iters=2), 4)
+    [0.5, 0.5, 1.0, 1.0]
     """
 
     def __init__(
@@ -229,6 +237,12 @@ class LinearLR(LRScheduler):
         At epoch ``total_iters`` and after, in [0, 1].
     total_iters : int, default 5
         How long.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: LinearLR(optimizer, 0.5, total_iters=2), 4)
+    [0.5, 0.75, 1.0, 1.0]
     """
 
     def __init__(
@@ -274,6 +288,12 @@ class ExponentialLR(LRScheduler):
         As for :class:`LRScheduler`.
     gamma : float
         The factor.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: ExponentialLR(optimizer, 0.5), 3)
+    [1.0, 0.5, 0.25]
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
@@ -299,6 +319,12 @@ class PolynomialLR(LRScheduler):
         How long.
     power : float, default 1
         The power.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler.scheduler import first_rates
+    >>> first_rates(lambda optimizer: PolynomialLR(optimizer, 2, power=2.0), 4)
+    [1.0, 0.25, 0.0, 0.0]
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from lamina.optim.optimizer import Optimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, ClassVar
 
 __all__ = ["LRScheduler"]
@@ -197,6 +197,34 @@ class LRScheduler:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave; the optimizer's rates are its own to load."""
         self.__dict__.update(state_dict)
+
+
+def first_rates(make: Callable[[Optimizer], LRScheduler], epochs: int) -> list[float]:
+    """List the rates that a schedule sets in its first epochs, for one that starts at 1.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the schedule for the optimizer that it is given.
+    epochs : int
+        How many.
+
+    Examples
+    --------
+    >>> from lamina.optim.lr_scheduler import ExponentialLR
+    >>> first_rates(lambda optimizer: ExponentialLR(optimizer, 0.5), 3)
+    [1.0, 0.5, 0.25]
+    """
+    from lamina import ones
+    from lamina.optim.sgd import SGD
+
+    optimizer = SGD([ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    schedule, rates = make(optimizer), []
+    for _ in range(epochs):
+        rates.append(round(float(optimizer.param_groups[0]["lr"]), 6))
+        optimizer.step()
+        schedule.step()
+    return rates
 
 
 def state_of_function(function: Any) -> dict[str, Any] | None:
