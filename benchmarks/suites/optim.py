@@ -128,7 +128,7 @@ METHODS = [
     Method("ASGD", _asgd, 16),
     Method("Rprop", _rprop, 28, largest=2),
     Method("Lion", _lion, 20),
-    # PyTorch's polynomial is evaluated in bfloat16.
+    # PyTorch evaluates its polynomial in bfloat16: the two do not do the same work.
     Method("Muon", _muon, 0, largest=2, error=0.2),
 ]
 
@@ -147,7 +147,7 @@ def _case(method: Method, size: str, shapes: Shapes, floor: float | None) -> Cas
     if method.name == "Muon":  # takes matrices
         shapes = tuple(shape for shape in shapes if len(shape) == 2)
     targets = []
-    if floor is not None and method.name != "Lion":  # PyTorch has no Lion
+    if floor is not None and method.name not in ("Lion", "Muon"):  # PyTorch has no Lion
         peer = "torch-fused" if method.fused else "torch"
         targets.append(Target(floor=floor, aim=None, peer=peer))
     if method.name == "Adam" and not method.clip:
