@@ -8,7 +8,7 @@ import pickle
 
 import lamina
 import pytest
-from lamina import optim
+from lamina import _core, optim
 
 
 def parameter(*values):
@@ -184,3 +184,68 @@ def test_a_state_that_does_not_fit_changes_nothing():
         optimizer.load_state_dict(bad)
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert not optimizer.state
+
+
+# -- the native steps: what they are given by hand -------------------------------------------------
+
+STEPS = {
+    "sgd_step": 5, "adam_step": 6, "rmsprop_step": 5, "adagrad_step": 4, "adadelta_step": 4,
+    "adamax_step": 5, "nadam_step": 7, "radam_step": 6, "asgd_step": 5, "rprop_step": 4,
+    "lion_step": 4,
+}  # fmt: skip
+
+
+def native(name, params, states=(), scalars=3):
+    """Run a step with settings of a half over a group that is made by hand."""
+    counts = lamina.zeros(len(params), scalars, dtype=lamina.float64)
+    lists = [*states, None, None, None][:3]
+    group = _core.optimizer_group(params, *lists, counts)
+    kinds = ["bool" if " bool " in f" {p}" else "float" for p in settings_of(name)]
+    values = [0.5 if kind == "float" else False for kind in kinds]
+    return getattr(_core, name)(group, 1.0, *values)
+
+
+def settings_of(name):
+    (line,) = [text for text, _, _ in _core._signatures() if text.startswith(f"{name}(")]
+    return line.split("(")[1].split(")")[0].split(", ")[2:]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_native_steps_refuse_what_does_not_fit(name):
+    assert len(settings_of(name)) == STEPS[name]
+
+    def made():
+        p = lamina.ones(2, 3, requires_grad=True)
+        p.grad = lamina.ones(2, 3)
+        return p
+
+    p = made()
+    with pytest.raises(ValueError, match=rf"^{name}: needs \d float64 numbers for each of 1 param"):
+        native(name, [p], scalars=0)
+    if name != "sgd_step":
+        with pytest.raises(ValueError, match=rf"^{name}: 1 parameters but 0 tensors of state in"):
+            native(name, [p])
+    for wrong in (lamina.ones(3, 2), lamina.ones(2, 3, dtype=lamina.float64), lamina.ones(0)):
+        with pytest.raises(ValueError, match=rf"^{name}: optimizer state does not fit its tensor"):
+            native(name, [p], [[wrong]] * 2)
+    shrunk = made()
+    shrunk.data = lamina.ones(1)
+    with pytest.raises(ValueError, match=rf"^{name}: gradient does not fit its tensor"):
+        native(name, [shrunk], [[lamina.ones(1)]] * 2)
+    assert p.tolist() == [[1.0] * 3] * 2
+    with pytest.raises(TypeError, match=rf"^{name}: argument 'group' must be what optimizer_group"):
+        getattr(_core, name)(3, 1.0, *([0.5] * STEPS[name])[:-1], False)
+    assert native(name, [p], [[lamina.ones(2, 3)]] * 2) is None
+    assert native(name, []) is None
+
+
+def test_a_refused_step_counts_nothing():
+    p, q = parameter(1.0), parameter(1.0)
+    give_gradients(p, q)
+    counts = lamina.zeros(2, 1, dtype=lamina.float64)
+    good, bad = lamina.zeros(1, dtype=lamina.float64), lamina.zeros(2, dtype=lamina.float64)
+    group = _core.optimizer_group([p, q], [good, bad], None, None, counts)
+    with pytest.raises(ValueError, match="does not fit"):
+        _core.adagrad_step(group, 1.0, 0.5, 0.0, 0.0, 0.0)
+    assert counts.tolist() == [[0.0], [0.0]]
+    assert p.item() == 1.0
