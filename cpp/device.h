@@ -95,6 +95,22 @@ struct BatchNormBackwardArgs {
   TensorRef bias = {};  // [C] or undefined; read by an activation
 };
 
+// Normalisation of each group of a sample by itself: x [N, G, C, S] (rows) over C and S. Layer norm
+// is G == S == 1, instance norm C == 1.
+struct GroupNormArgs {
+  TensorRef x, y;          // [N, G, C, S]
+  TensorRef weight, bias;  // [G * C] contiguous or undefined
+  TensorRef mean, invstd;  // [N * G], written; without a mean nothing is subtracted: RMS norm
+  double eps = 1e-5;
+};
+struct GroupNormBackwardArgs {
+  TensorRef x, dy;           // [N, G, C, S]
+  TensorRef weight;          // [G * C] contiguous or undefined
+  TensorRef mean, invstd;    // [N * G]; no mean: RMS norm
+  TensorRef dx;              // [N, G, C, S]
+  TensorRef dweight, dbias;  // [G * C] contiguous or undefined
+};
+
 // Softmax over the middle dimension of x [outer, n, inner] (rows).
 struct SoftmaxArgs {
   TensorRef x, y;
@@ -265,6 +281,8 @@ struct DeviceApi {
   void (*cross_entropy_backward)(Ctx&, const CrossEntropyBackwardArgs&);
   void (*batch_norm)(Ctx&, const BatchNormArgs&);
   void (*batch_norm_backward)(Ctx&, const BatchNormBackwardArgs&);
+  void (*group_norm)(Ctx&, const GroupNormArgs&);
+  void (*group_norm_backward)(Ctx&, const GroupNormBackwardArgs&);
   void (*max_pool)(Ctx&, const MaxPoolArgs&);
   void (*max_pool_take)(Ctx&, const MaxPlacesArgs&);  // values = plane at the places, 0 for none
   void (*max_pool_put)(Ctx&, const MaxPlacesArgs&);   // plane = 0, then += values at the places

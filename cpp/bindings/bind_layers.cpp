@@ -18,8 +18,8 @@ namespace py = pybind11;
 
 namespace {
 
-enum class Layer : uint8_t { Other, Linear, BatchNorm, Conv, Relu, Tanh, Sigmoid, Gelu };
-constexpr std::string_view kLayerNames[] = {"other", "linear", "batch_norm", "conv",
+enum class Layer : uint8_t { Other, Linear, BatchNorm, LayerNorm, Conv, Relu, Tanh, Sigmoid, Gelu };
+constexpr std::string_view kLayerNames[] = {"other", "linear", "batch_norm", "layer_norm", "conv",
                                             "relu",  "tanh",   "sigmoid",    "gelu"};
 
 // A class of ours, and what its instances run as long as nobody changes it.
@@ -33,7 +33,7 @@ std::vector<LayerClass> layer_classes;
 
 // Of the attributes that are looked at in every instance.
 struct Names {
-  PyObject *hooks, *forward, *weight, *bias, *inplace, *approximate, *registry, *normalize,
+  PyObject *hooks, *forward, *weight, *bias, *inplace, *approximate, *registry, *normalize, *eps,
       *convolve;
 };
 Names names;
@@ -100,12 +100,19 @@ Tensor activate(Activation act, const Tensor& x) {
   return ops::unary(row_of(act), x);
 }
 
-// Undefined where the parameters are not what a Linear of ours has.
-Tensor linear(const Child& child, const Tensor& x, Activation act) {
+// What a Linear or a LayerNorm of ours makes of x; undefined where its fields are not what such a
+// layer has. A LayerNorm takes no activation.
+Tensor run_native(const Child& child, const Tensor& x, Activation act) {
   PyObject* const weight = child.field(names.weight);
   PyObject* const bias = child.field(names.bias);
   if (!weight || !is_tensor(weight) || !bias || (bias != Py_None && !is_tensor(bias))) return {};
   const Tensor w = tensor_of(weight), b = bias == Py_None ? Tensor() : tensor_of(bias);
+  if (child.layer == Layer::LayerNorm) {
+    PyObject* const eps = child.field(names.eps);
+    if (!eps || !PyFloat_CheckExact(eps)) return {};
+    const MaybeRelease gil(x.numel());
+    return ops::layer_norm(x, w.sizes(), w, b, PyFloat_AS_DOUBLE(eps));
+  }
   const int64_t work = w.rank() == 2 ? x.numel() * w.size(0) / 16 : 0;
   const MaybeRelease gil(work);
   return ops::linear(x, w, b, act);
@@ -157,15 +164,16 @@ size_t run_one(Value& value, const Child& child, const Child* next) {
     value.set(PyObject_CallOneArg(child.module.ptr(), value.object()));
     return 1;
   }
-  const Activation act = next ? activation_of(next->layer) : Activation::None;
+  const bool takes_activation = child.layer != Layer::LayerNorm;
+  const Activation act = next && takes_activation ? activation_of(next->layer) : Activation::None;
   const size_t ran = act == Activation::None ? 1 : 2;
   try {
     if (own != Activation::None) {
       value.set(activate(own, value.tensor()));
       return 1;
     }
-    if (child.layer == Layer::Linear) {
-      if (Tensor y = linear(child, value.tensor(), act); y.defined()) {
+    if (child.layer != Layer::BatchNorm && child.layer != Layer::Conv) {
+      if (Tensor y = run_native(child, value.tensor(), act); y.defined()) {
         value.set(std::move(y));
         return ran;
       }
@@ -241,9 +249,9 @@ constexpr Def kDefs[] = {
 
 void bind_layers() {
   const auto intern = [](const char* text) { return PyUnicode_InternFromString(text); };
-  names = {intern("_hooks"),    intern("forward"),    intern("weight"),
-           intern("bias"),      intern("inplace"),    intern("approximate"),
-           intern("_registry"), intern("_normalize"), intern("_convolve")};
+  names = {intern("_hooks"),  intern("forward"),     intern("weight"),    intern("bias"),
+           intern("inplace"), intern("approximate"), intern("_registry"), intern("_normalize"),
+           intern("eps"),     intern("_convolve")};
   bind<kDefs>();
 }
 

@@ -55,6 +55,52 @@ constexpr Def kDefs[] = {
         },
         "Batch norm and an activation ('none', 'relu', 'tanh', 'sigmoid' or 'gelu') as one op."),
     def(
+        "layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, "
+        "float eps=1e-5)",
+        kFunction,
+        [](Args& a) {
+          return ops::layer_norm(a.tensor(0), a.ints(1), a.tensor(2), a.tensor(3), a.real(4));
+        },
+        "The last dimensions, of sizes `normalized_shape`, with mean 0 and variance 1, then scaled "
+        "and shifted."),
+    def(
+        "rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None)",
+        kFunction,
+        [](Args& a) {
+          return ops::rms_norm(a.tensor(0), a.ints(1), a.tensor(2),
+                               a.has(3) ? std::optional(a.real(3)) : std::nullopt);
+        },
+        "The last dimensions, of sizes `normalized_shape`, with mean square 1, then scaled."),
+    def(
+        "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, "
+        "float eps=1e-5)",
+        kFunction,
+        [](Args& a) {
+          return ops::group_norm(a.tensor(0), a.integer(1), a.tensor(2), a.tensor(3), a.real(4));
+        },
+        "Each group of channels of each sample with mean 0 and variance 1, then scaled and "
+        "shifted."),
+    def(
+        "instance_norm(Tensor input, Tensor? running_mean=None, Tensor? running_var=None, "
+        "Tensor? weight=None, Tensor? bias=None, bool use_input_stats=True, float momentum=0.1, "
+        "float eps=1e-5)",
+        kFunction | kInner,
+        [](Args& a) {
+          return ops::instance_norm(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.tensor(4),
+                                    a.flag(5), a.real(6), a.real(7));
+        },
+        "Each channel of each sample with mean 0 and variance 1, or by the running statistics, "
+        "then scaled and shifted."),
+    def(
+        "local_response_norm(Tensor input, int size, float alpha=1e-4, float beta=0.75, "
+        "float k=1.0)",
+        kFunction | kInner,
+        [](Args& a) {
+          return ops::local_response_norm(a.tensor(0), a.integer(1), a.real(2), a.real(3),
+                                          a.real(4));
+        },
+        "input / (k + alpha * mean of its squares over `size` neighbouring channels)^beta."),
+    def(
         "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None)", kFunction,
         [](Args& a) { return ops::bilinear(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3)); },
         "input1 weight[k] input2 + bias[k] for each k: [..., in1], [..., in2], [out, in1, in2]."),

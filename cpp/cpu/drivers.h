@@ -43,7 +43,7 @@ void conv(Ctx&, const ConvArgs&);
 void conv_input(Ctx&, const ConvArgs&);
 void conv_weight(Ctx&, const ConvArgs&);
 
-// gemm.cpp, softmax.cpp, norm.cpp, optim.cpp
+// gemm.cpp, softmax.cpp, norm.cpp, group_norm.cpp, optim.cpp
 void gemm(Ctx&, const GemmArgs&);
 void softmax(Ctx&, const SoftmaxArgs&);
 void softmax_backward(Ctx&, const SoftmaxBackwardArgs&);
@@ -59,6 +59,8 @@ void max_pool(Ctx&, const MaxPoolArgs&);
 void max_pool_take(Ctx&, const MaxPlacesArgs&);
 void max_pool_put(Ctx&, const MaxPlacesArgs&);
 void resample(Ctx&, const ResampleArgs&);
+void group_norm(Ctx&, const GroupNormArgs&);
+void group_norm_backward(Ctx&, const GroupNormBackwardArgs&);
 
 // random.cpp
 void random(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);

@@ -185,6 +185,14 @@ struct NormMicro {
                    T p, T q, T r);
   void (*backward_columns)(int64_t rows, int64_t n, T* dx, const T* dy, const T* x, int64_t stride,
                            const T* mean, const T* p, const T* q, const T* r);
+  // Adjacent rows of n values, each by its own statistics, which are written:
+  // y = (x - mean) * invstd * weight + bias; weight and bias have n values. Where `mean` is null,
+  // nothing is subtracted: invstd is 1 / sqrt(mean(x^2) + eps) then.
+  void (*rows)(int64_t rows, int64_t n, T* y, const T* x, const T* weight, const T* bias,
+               double eps, T* mean, T* invstd);
+  // dx of such rows; dweight[j] += sum(dy * (x - mean) * invstd), dbias[j] += sum(dy), in T.
+  void (*rows_backward)(int64_t rows, int64_t n, T* dx, const T* dy, const T* x, const T* weight,
+                        const T* mean, const T* invstd, T* dweight, T* dbias);
 };
 
 // `lines` lines of `count` windows, each of rows x cols elements that all lie in one plane: element

@@ -394,6 +394,22 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight, const Tensor& bias, bool training, double momentum,
                   double eps, Activation act = Activation::None);
+// Over the last dimensions, which are `shape`.
+Tensor layer_norm(const Tensor& x, IntList shape, const Tensor& weight = {},
+                  const Tensor& bias = {}, double eps = 1e-5);
+Tensor rms_norm(const Tensor& x, IntList shape, const Tensor& weight = {},
+                std::optional<double> eps = {});  // by default the dtype's epsilon
+// x [N, C, ...]: of each sample, the channels of a group together.
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight = {},
+                  const Tensor& bias = {}, double eps = 1e-5);
+// x [N, C, ...]: each channel of each sample; by the running statistics where the input's are not
+// used.
+Tensor instance_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                     const Tensor& weight, const Tensor& bias, bool use_input_stats,
+                     double momentum, double eps);
+// x [N, C, ...] / (k + alpha * mean of x^2 over a window of `size` channels)^beta
+Tensor local_response_norm(const Tensor& x, int64_t size, double alpha = 1e-4, double beta = 0.75,
+                           double k = 1);
 
 // -- windows over the last `rank` (1 or 2) dimensions of [(N,) C, ...] (pool.cpp, fold.cpp) ------
 // One number for all dimensions, or one for each; none: as large as the kernel, 0, 1.

@@ -1,5 +1,7 @@
 // Batch norm in double, one element at a time.
 
+#include <cmath>
+
 #include "cpu/micro.h"
 
 namespace lamina::cpu::ref {
@@ -83,10 +85,49 @@ void norm_backward_columns(int64_t rows, int64_t n, T* dx, const T* dy, const T*
 }
 
 template <class T>
+void norm_rows(int64_t rows, int64_t n, T* y, const T* x, const T* weight, const T* bias,
+               double eps, T* mean, T* invstd) {
+  for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
+    double m = 0, m2 = 0;
+    if (mean != nullptr) {
+      moments(1, n, x, n, 0, &m, &m2);
+      mean[r] = T(m);
+    } else {
+      for (int64_t i = 0; i < n; ++i) m2 += double(x[i]) * double(x[i]);
+    }
+    const double inv = 1 / std::sqrt(m2 / double(n) + eps);
+    invstd[r] = T(inv);
+    for (int64_t i = 0; i < n; ++i)
+      y[i] = T((double(x[i]) - m) * inv * double(weight[i]) + double(bias[i]));
+  }
+}
+
+template <class T>
+void norm_rows_backward(int64_t rows, int64_t n, T* dx, const T* dy, const T* x, const T* weight,
+                        const T* mean, const T* invstd, T* dweight, T* dbias) {
+  for (int64_t r = 0; r < rows; ++r, dx += n, dy += n, x += n) {
+    const double inv = double(invstd[r]), m = mean == nullptr ? 0 : double(mean[r]);
+    double sum_g = 0, sum_gx = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double g = double(dy[i]) * double(weight[i]);
+      if (mean != nullptr) sum_g += g;
+      sum_gx += g * (double(x[i]) - m) * inv;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      const double g = double(dy[i]), normal = (double(x[i]) - m) * inv;
+      dx[i] = T(inv * (g * double(weight[i]) - sum_g / double(n) - normal * sum_gx / double(n)));
+      dweight[i] = T(double(dweight[i]) + g * normal);
+      dbias[i] = T(double(dbias[i]) + g);
+    }
+  }
+}
+
+template <class T>
 constexpr NormMicro<T> make_norm() {
-  return {moments<T>,        moments_columns<T>,      affine<T>,
-          affine_columns<T>, norm_backward_sums<T>,   norm_backward_sums_columns<T>,
-          norm_backward<T>,  norm_backward_columns<T>};
+  return {moments<T>,           moments_columns<T>,       affine<T>,
+          affine_columns<T>,    norm_backward_sums<T>,    norm_backward_sums_columns<T>,
+          norm_backward<T>,     norm_backward_columns<T>, norm_rows<T>,
+          norm_rows_backward<T>};
 }
 
 }  // namespace

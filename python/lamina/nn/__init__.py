@@ -21,7 +21,6 @@ from lamina.nn.activation import (
     Tanh,
     Tanhshrink,
 )
-from lamina.nn.batchnorm import BatchNorm1d
 from lamina.nn.class_loss import (
     CrossEntropyLoss,
     MultiLabelSoftMarginLoss,
@@ -39,6 +38,8 @@ from lamina.nn.distance import (
 from lamina.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from lamina.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from lamina.nn.fold import Fold, Unfold
+from lamina.nn.batchnorm import BatchNorm1d, BatchNorm2d
+from lamina.nn.instancenorm import InstanceNorm1d, InstanceNorm2d
 from lamina.nn.keyed import ModuleDict, ParameterDict, ParameterList
 from lamina.nn.linear import Bilinear, Linear
 from lamina.nn.loss import (
@@ -64,6 +65,7 @@ from lamina.nn.padding import (
     ReplicationPad2d,
     ZeroPad2d,
 )
+from lamina.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from lamina.nn.parameter import Buffer, Parameter
 from lamina.nn.rectifier import (
     Hardshrink,
@@ -107,6 +109,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "Bilinear",
+    "BatchNorm2d",
     "Buffer",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
@@ -129,12 +132,17 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Fold",
+    "GroupNorm",
     "Identity",
     "KLDivLoss",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
@@ -157,6 +165,7 @@ __all__ = [
     "RReLU",
     "PixelShuffle",
     "PixelUnshuffle",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -193,6 +202,8 @@ _core.set_layers(
         BatchNorm1d: "batch_norm",
         Conv1d: "conv",
         Conv2d: "conv",
+        BatchNorm2d: "batch_norm",
+        LayerNorm: "layer_norm",
         ReLU: "relu",
         Tanh: "tanh",
         Sigmoid: "sigmoid",

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar
 
 
-class _BatchNorm(Module):
-    """What the batch norms share; they differ in the ranks of input they take."""
+class _NormBase(Module):
+    """Parameters and buffers of the norms that may keep running statistics."""
 
     _ranks: ClassVar[tuple[int, ...]]
 
@@ -27,6 +27,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: _core.dtype | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -44,7 +46,7 @@ class _BatchNorm(Module):
             return _core.full((num_features,), value, dtype=dtype, device=device)
 
         self.register_parameter("weight", Parameter(filled(1.0)) if affine else None)
-        self.register_parameter("bias", Parameter(filled(0.0)) if affine else None)
+        self.register_parameter("bias", Parameter(filled(0.0)) if affine and bias else None)
         tracked = track_running_stats
         count = _core.zeros((), dtype=_core.int64, device=device) if tracked else None
         self.register_buffer("running_mean", filled(0.0) if tracked else None)
@@ -70,18 +72,32 @@ class _BatchNorm(Module):
             if self.bias is not None:
                 self.bias.zero_()
 
+    def _check_rank(self, op: str, input: Tensor) -> None:
+        if input.ndim not in self._ranks:
+            wanted = " or ".join(f"{rank}D" for rank in self._ranks)
+            raise ValueError(
+                f"{op}: expected {wanted} input, got {input.ndim}D\n  input  {list(input.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        """Show the settings, in the order of the arguments."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_NormBase):
+    """What the batch norms share; they differ in the ranks of input they take."""
+
     def forward(self, input: Tensor) -> Tensor:
         """Normalize ``input``; in training mode also update the running statistics."""
         return self._normalize(input, "none")
 
     def _normalize(self, input: Tensor, activation: str) -> Tensor:
         """Give the normalized input to an activation, within the same op."""
-        if input.ndim not in self._ranks:
-            wanted = " or ".join(f"{rank}D" for rank in self._ranks)
-            raise ValueError(
-                f"batch_norm: expected {wanted} input, got {input.ndim}D\n"
-                f"  input  {list(input.shape)}"
-            )
+        self._check_rank("batch_norm", input)
         mean, var = self.running_mean, self.running_var
         if not self.training:
             return batch_norm_act(
@@ -96,13 +112,6 @@ class _BatchNorm(Module):
                 factor = 1.0 / float(self.num_batches_tracked.item())
         return batch_norm_act(
             input, mean, var, self.weight, self.bias, True, factor, self.eps, activation
-        )
-
-    def extra_repr(self) -> str:
-        """Show the settings, in the order of the arguments."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -129,6 +138,8 @@ class BatchNorm1d(_BatchNorm):
         scalar) are kept; without them every mode uses the batch's statistics.
     device, dtype : optional
         Where and as what parameters and buffers are made.
+    bias : bool, default True
+        By keyword: whether ``affine`` includes the shift.
 
     Raises
     ------
@@ -146,3 +157,20 @@ class BatchNorm1d(_BatchNorm):
     """
 
     _ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalization of ``[N, C, H, W]``, over all dimensions but C.
+
+    Arguments, parameters, buffers and what they mean are those of :class:`BatchNorm1d`.
+
+    Examples
+    --------
+    >>> import lamina
+    >>> from lamina import nn
+    >>> norm = nn.BatchNorm2d(2, affine=False)
+    >>> norm(lamina.tensor([1.0, 3.0, -2.0, 2.0]).view(1, 2, 1, 2)).round(decimals=3).tolist()
+    [[[[-1.0, 1.0]], [[-1.0, 1.0]]]]
+    """
+
+    _ranks = (4,)

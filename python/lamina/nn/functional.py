@@ -46,6 +46,11 @@ Activations: smooth
 ``interpolate(input, size, ...)``   other sizes: nearest, linear, bilinear
 ``pixel_shuffle(input, factor)``    see :class:`lamina.nn.PixelShuffle`; ``pixel_unshuffle``
 ``unfold(input, kernel, ...)``      see :class:`lamina.nn.Unfold`; and ``fold``
+``layer_norm(input, shape, ...)``   see :class:`lamina.nn.LayerNorm`
+``rms_norm(input, shape, ...)``     see :class:`lamina.nn.RMSNorm`
+``group_norm(input, groups, ...)``  see :class:`lamina.nn.GroupNorm`
+``instance_norm(input, ...)``       see :class:`lamina.nn.InstanceNorm1d`
+``local_response_norm(input, n)``   see :class:`lamina.nn.LocalResponseNorm`
 ==================================  ==========================================================
 ``sigmoid(input)``                  `Sigmoid`: ``1 / (1 + exp(-x))``
 ``logsigmoid(input)``               `LogSigmoid`: its logarithm
@@ -136,10 +141,14 @@ from lamina._core import (
     hinge_embedding_loss,
     huber_loss,
     kl_div,
+    group_norm,
+    instance_norm,
     l1_loss,
+    layer_norm,
     leaky_relu,
     leaky_relu_,
     linear,
+    local_response_norm,
     log_softmax,
     logsigmoid,
     margin_ranking_loss,
@@ -166,6 +175,7 @@ from lamina._core import (
     rrelu_,
     selu,
     selu_,
+    rms_norm,
     sigmoid,
     silu,
     smooth_l1_loss,
@@ -224,10 +234,14 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "interpolate",
+    "group_norm",
+    "instance_norm",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "margin_ranking_loss",
@@ -254,6 +268,7 @@ __all__ = [
     "rrelu_",
     "selu",
     "selu_",
+    "rms_norm",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
