@@ -140,6 +140,27 @@ struct CrossEntropyBackwardArgs {
   double label_smoothing = 0;
 };
 
+// Scaled dot-product attention: y = dropout(softmax(scale q k^T + mask)) v, the softmax over keys.
+// H is a multiple of G: query head h reads key head h / (H / G). The last dimension of q, k, v and
+// y is contiguous, and so is the mask's; the others may have any strides, 0 among them in what is
+// read. A query that may see no key gets zeros.
+struct AttentionArgs {
+  TensorRef q;          // [B, H, L, E]
+  TensorRef k, v;       // [B, G, S, E], [B, G, S, Ev]
+  TensorRef mask;       // [B, H, L, S], of q's dtype (added) or bool (may be seen); or undefined
+  TensorRef y;          // [B, H, L, Ev]
+  TensorRef logsumexp;  // [B, H, L] (rows): of the scores, infinite where no key may be seen
+  double scale = 1;
+  bool causal = false;  // query i sees keys 0 to i
+  double dropout = 0;   // number ((b H + h) L + i) S + j of the stream decides on a probability
+  PhiloxStream stream = {};
+};
+struct AttentionBackwardArgs {
+  AttentionArgs forward;
+  TensorRef dy;          // [B, H, L, Ev], last dimension contiguous
+  TensorRef dq, dk, dv;  // of the sizes of q, k, v, last dimension contiguous; or undefined
+};
+
 // Windows along one dimension: which of `in` elements each of `out` results looks at. Element k of
 // window i is start(i) + k * dilation, which may lie outside, in the padding.
 struct Windows {
@@ -279,6 +300,8 @@ struct DeviceApi {
   void (*softmax_backward)(Ctx&, const SoftmaxBackwardArgs&);
   void (*cross_entropy)(Ctx&, const CrossEntropyArgs&);
   void (*cross_entropy_backward)(Ctx&, const CrossEntropyBackwardArgs&);
+  void (*attention)(Ctx&, const AttentionArgs&);
+  void (*attention_backward)(Ctx&, const AttentionBackwardArgs&);
   void (*batch_norm)(Ctx&, const BatchNormArgs&);
   void (*batch_norm_backward)(Ctx&, const BatchNormBackwardArgs&);
   void (*group_norm)(Ctx&, const GroupNormArgs&);

@@ -76,7 +76,7 @@ Tensor detach(const Tensor& t);
 // -- recording ---------------------------------------------------------------------------------
 
 // Makes `node` the grad_fn of `outputs`, with an edge to each input. Call under `recording(...)`.
-void attach(Ptr<Node> node, std::initializer_list<Tensor> outputs, std::span<const Tensor> inputs);
+void attach(Ptr<Node> node, std::span<const Tensor> outputs, std::span<const Tensor> inputs);
 // The parts of it, for a Node that knows its inputs and outputs better.
 void attach_inputs(Node& node, std::span<const Tensor> inputs);
 void attach_output(const Ptr<Node>& node, uint32_t nr, const Tensor& t);
@@ -85,13 +85,20 @@ void attach_output(const Ptr<Node>& node, uint32_t nr, const Tensor& t);
 template <class F>
 void record(const char* name, std::initializer_list<Tensor> outputs,
             std::initializer_list<Tensor> inputs, F&& backward) {
-  attach(make<ClosureNode<std::decay_t<F>>>(name, std::forward<F>(backward)), outputs,
-         std::span(inputs.begin(), inputs.size()));
+  attach(make<ClosureNode<std::decay_t<F>>>(name, std::forward<F>(backward)),
+         std::span(outputs.begin(), outputs.size()), std::span(inputs.begin(), inputs.size()));
 }
 template <class F>
 void record(const char* name, std::initializer_list<Tensor> outputs, std::span<const Tensor> inputs,
             F&& backward) {
-  attach(make<ClosureNode<std::decay_t<F>>>(name, std::forward<F>(backward)), outputs, inputs);
+  attach(make<ClosureNode<std::decay_t<F>>>(name, std::forward<F>(backward)),
+         std::span(outputs.begin(), outputs.size()), inputs);
+}
+template <class F>
+void record(const char* name, std::span<const Tensor> outputs, std::initializer_list<Tensor> inputs,
+            F&& backward) {
+  attach(make<ClosureNode<std::decay_t<F>>>(name, std::forward<F>(backward)), outputs,
+         std::span(inputs.begin(), inputs.size()));
 }
 
 // Marks `view`, an alias of `of`, as a view: shares its base, or has it as base.

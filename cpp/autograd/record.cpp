@@ -182,7 +182,7 @@ void attach_output(const Ptr<Node>& node, uint32_t nr, const Tensor& t) {
   t.impl()->requires_grad = is_floating(t.dtype());
 }
 
-void attach(Ptr<Node> node, std::initializer_list<Tensor> outputs, std::span<const Tensor> inputs) {
+void attach(Ptr<Node> node, std::span<const Tensor> outputs, std::span<const Tensor> inputs) {
   attach_inputs(*node, inputs);
   uint32_t nr = 0;
   for (const Tensor& t : outputs) {

@@ -27,6 +27,7 @@ void bind_activation();
 void bind_loss();
 void bind_conv();
 void bind_windows();
+void bind_attention();
 void bind_layers();
 void bind_optim();
 void bind_info();

@@ -48,6 +48,7 @@ PYBIND11_MODULE(_core, m) {
   bind_loss();
   bind_conv();
   bind_windows();
+  bind_attention();
   bind_layers();
   bind_optim();
   bind_info();

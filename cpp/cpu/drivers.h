@@ -62,6 +62,10 @@ void resample(Ctx&, const ResampleArgs&);
 void group_norm(Ctx&, const GroupNormArgs&);
 void group_norm_backward(Ctx&, const GroupNormBackwardArgs&);
 
+// attention.cpp
+void attention(Ctx&, const AttentionArgs&);
+void attention_backward(Ctx&, const AttentionBackwardArgs&);
+
 // random.cpp
 void random(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);
 void random_integers(Ctx&, const TensorRef& dst, int64_t low, uint64_t range, const PhiloxStream&);

@@ -159,6 +159,36 @@ struct SoftmaxMicro {
                                  T w_scale);
 };
 
+// A block of attention scores s[r*ld + j], r < rows, j < n. Row r may see the first visible + r of
+// them, at least none and at most all n, and of those where keep is not 0; the others are never
+// read, and become probabilities of 0. `bias` is added to a score; either mask may be null.
+template <class T>
+struct AttentionBlock {
+  int64_t rows, n, visible;
+  T* s;
+  int64_t ld;
+  const T* bias;
+  const uint8_t* keep;
+  int64_t mask_ld;
+};
+
+template <class T>
+struct AttentionMicro {
+  // One more block of an online softmax (Milakov and Gimelshein, 2018): scores become exp(s - m),
+  // m being the row's largest score so far. max and sum, -inf and 0 before the first block, are
+  // brought up to date; what was summed up before is to be multiplied by rescale.
+  void (*exponentials)(const AttentionBlock<T>&, T* max, T* sum, T* rescale);
+  // Scores become exp(s - logsumexp[r]).
+  void (*probabilities)(const AttentionBlock<T>&, const T* logsumexp);
+  // s = p * (s - delta[r]), where it may be seen; p has the stride ld too. Masks are not read.
+  void (*backward)(const AttentionBlock<T>&, const T* p, const T* delta);
+  // out[r] = sum_j x[r*ldx + j] * y[r*ldy + j]
+  void (*dot_rows)(int64_t rows, int64_t n, const T* x, int64_t ldx, const T* y, int64_t ldy,
+                   T* out);
+  // x[r*ld + j] *= factor[r]
+  void (*scale_rows)(int64_t rows, int64_t n, T* x, int64_t ld, const T* factor);
+};
+
 // One cached block x[r*stride + j], r < rows, j < n: of one channel, or (`_columns`) of n channels.
 // Sums are taken in T with many lanes and leave in double, so that blocks merge without loss.
 template <class T>
@@ -240,6 +270,7 @@ struct OptimMicro {
   ROW(GemmMicro, gemm)             \
   ROW(ConvMicro, conv)             \
   ROW(SoftmaxMicro, softmax)       \
+  ROW(AttentionMicro, attention)   \
   ROW(NormMicro, norm)             \
   ROW(PoolMicro, pool)             \
   ROW(OptimMicro, optim)

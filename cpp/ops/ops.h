@@ -292,6 +292,30 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor& bias,
                       const Window& window, IntList padding, IntList output_padding,
                       Activation act = Activation::None);
 
+// -- attention (attention.cpp): softmax(scale q k^T + mask) v over [..., H, L, E], [..., H, S, E]
+// and
+// [..., H, S, Ev]; scale is 1 / sqrt(E) unless given. shared_heads: k and v have G heads, each for
+// H / G of q.
+Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                    const Tensor& mask = {}, double dropout = 0,
+                                    bool causal = false, std::optional<double> scale = {},
+                                    bool shared_heads = false);
+
+// -- tables of rows (embedding.cpp) --------------------------------------------------------------
+struct EmbeddingOptions {
+  std::optional<int64_t> padding;  // a row without gradient; in a bag it does not count either
+  std::optional<double> max_norm;  // rows that are read are scaled down to it first, in place
+  double norm_type = 2;
+  bool by_frequency = false;  // a row's gradient is divided by the times that it was read
+};
+Tensor embedding(const Tensor& index, const Tensor& weight, const EmbeddingOptions& options = {});
+enum class BagMode : uint8_t { Sum, Mean, Max };
+// One row for each bag of indices: a row of a 2-d index, or what lies between offsets of a 1-d one.
+Tensor embedding_bag(const Tensor& index, const Tensor& weight, const Tensor& offsets, BagMode mode,
+                     const Tensor& sample_weights, bool last_offset_included,
+                     const EmbeddingOptions& options = {});
+Tensor one_hot(const Tensor& index, std::optional<int64_t> classes = {});  // int64
+
 // -- more products (product.cpp, einsum.cpp) -----------------------------------------------------
 Tensor mv(const Tensor& a, const Tensor& x);
 Tensor dot(const Tensor& x, const Tensor& y);

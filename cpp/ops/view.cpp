@@ -348,6 +348,41 @@ Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim0, int64_t dim1) {
                    }));
 }
 
+namespace {
+
+// Parts that lie in memory as parts of one tensor do, side by side along `dim`: that tensor.
+Tensor joined(std::span<const Tensor> parts, int dim, const Dims& sizes) {
+  const Tensor& first = parts[0];
+  int64_t offset = first.offset();
+  for (const Tensor& part : parts) {
+    if (&part.storage() != &first.storage() || part.strides() != first.strides() ||
+        part.offset() != offset)
+      return {};
+    offset += part.size(dim) * part.stride(dim);
+  }
+  return alias(first, sizes, first.strides(), first.offset());
+}
+
+// The gradient of views [start, start + size) along `dim`: theirs side by side, zeros for a view
+// that none came to.
+void join_gradients(Backward& b, const std::vector<Dims>& shapes, int dim, const Dims& sizes) {
+  std::vector<Tensor> parts;
+  const Tensor* some = nullptr;
+  for (size_t i = 0; i < shapes.size(); ++i)
+    if (b.grad(i).defined()) some = &b.grad(i);
+  bool all = true;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    all = all && b.grad(i).defined();
+    parts.push_back(b.grad(i).defined()
+                        ? b.grad(i)
+                        : expand(zeros({}, some->dtype(), some->device()), shapes[i]));
+  }
+  Tensor whole = all && !grad_enabled() ? joined(parts, dim, sizes) : Tensor();
+  b.set(0, whole.defined() ? std::move(whole) : cat(parts, dim));
+}
+
+}  // namespace
+
 std::vector<Tensor> unbind(const Tensor& x, int64_t dim) {
   check<ValueError>(x.rank() > 0, "unbind: a 0-d tensor can't be taken apart");
   const int d = wrap_dim("unbind", dim, x.rank());
@@ -368,9 +403,19 @@ std::vector<Tensor> split(const Tensor& x, IntList sizes, int64_t dim) {
                     " but dimension ", d, " has size ", x.size(d), line("input", x));
   std::vector<Tensor> out;
   int64_t start = 0;
+  Dims part = x.sizes();
   for (const int64_t s : sizes) {
-    out.push_back(slice(x, d, start, start + s));
+    part[d] = s;
+    out.push_back(alias(x, part, x.strides(), x.offset() + (s > 0 ? start * x.stride(d) : 0)));
+    mark_view(out.back(), x);
     start += s;
+  }
+  if (recording(x) && !out.empty()) {
+    std::vector<Dims> shapes;
+    for (const Tensor& t_ : out) shapes.push_back(t_.sizes());
+    record("split", out, {x}, [shapes = std::move(shapes), d, whole = x.sizes()](Backward& b) {
+      join_gradients(b, shapes, d, whole);
+    });
   }
   return out;
 }
