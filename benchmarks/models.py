@@ -113,7 +113,21 @@ def torch_trainer(
     """
     if compiled:
         torch.compiler.reset()  # or earlier networks count against the limit of recompilations
-    model = build(torch, network, parameters)
+    return trainer_of(
+        torch, build(torch, network, parameters), x, labels, fused=fused, compiled=compiled
+    )
+
+
+def trainer_of(
+    torch: Any,
+    model: Any,
+    x: Any,
+    labels: list[Any],
+    *,
+    fused: bool = False,
+    compiled: bool = False,
+) -> Trainer:
+    """Train a model of Lamina or PyTorch that gives logits [count, classes]."""
     options = {"fused": True} if fused else {}
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, **options)
     cross_entropy = torch.nn.functional.cross_entropy

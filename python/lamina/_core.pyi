@@ -1063,49 +1063,16 @@ def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def adadelta_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    rho: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
-def adagrad_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    lr_decay: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
 def adam_step(
     group: Any,
-    factor: builtins.float,
     lr: builtins.float,
     beta1: builtins.float,
     beta2: builtins.float,
     eps: builtins.float,
     weight_decay: builtins.float,
     decoupled: builtins.bool,
+    maximize: builtins.bool,
 ) -> None: ...
-def adamax_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
-def adaptive_avg_pool1d(input: Tensor, output_size: _Ints) -> Tensor: ...
-def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor: ...
-def adaptive_max_pool1d(
-    input: Tensor, output_size: _Ints, return_indices: builtins.bool = False
-) -> Any: ...
-def adaptive_max_pool2d(
-    input: Tensor, output_size: _Ints, return_indices: builtins.bool = False
-) -> Any: ...
 def add(
     input: Tensor | _Number,
     other: Tensor | _Number,
@@ -1174,12 +1141,6 @@ def allclose(
     equal_nan: builtins.bool = False,
 ) -> builtins.bool: ...
 def allocator_stats() -> dict[builtins.str, builtins.int]: ...
-def alpha_dropout(
-    input: Tensor,
-    p: builtins.float = 0.5,
-    training: builtins.bool = False,
-    inplace: builtins.bool = False,
-) -> Tensor: ...
 def amax(
     input: Tensor,
     dim: _Ints | None = None,
@@ -1254,15 +1215,6 @@ def asarray(
     copy: builtins.bool | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
-def asgd_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    lambd: builtins.float,
-    alpha: builtins.float,
-    t0: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1270,23 +1222,6 @@ def atan2(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def avg_pool1d(
-    input: Tensor,
-    kernel_size: _Ints,
-    stride: _Ints | None = None,
-    padding: _Ints = 0,
-    ceil_mode: builtins.bool = False,
-    count_include_pad: builtins.bool = True,
-) -> Tensor: ...
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: _Ints,
-    stride: _Ints | None = None,
-    padding: _Ints = 0,
-    ceil_mode: builtins.bool = False,
-    count_include_pad: builtins.bool = True,
-    divisor_override: builtins.int | None = None,
-) -> Tensor: ...
 def backward(
     tensors: Sequence[Tensor],
     grad_tensors: Sequence[Tensor | None] | None = None,
@@ -1390,25 +1325,7 @@ def clip(
     *,
     out: Tensor | None = None,
 ) -> Tensor: ...
-def clip_grad_norm_(
-    parameters: Sequence[Tensor],
-    max_norm: builtins.float,
-    norm_type: builtins.float = 2.0,
-    error_if_nonfinite: builtins.bool = False,
-) -> Tensor: ...
-def clip_grad_value_(parameters: Sequence[Tensor], clip_value: builtins.float) -> None: ...
-def clip_grads_with_norm_(
-    parameters: Sequence[Tensor], max_norm: builtins.float, total_norm: builtins.float
-) -> None: ...
 def clone(input: Tensor) -> Tensor: ...
-def col2im(
-    input: Tensor,
-    output_size: _Ints,
-    kernel_size: _Ints,
-    dilation: _Ints = 1,
-    padding: _Ints = 0,
-    stride: _Ints = 1,
-) -> Tensor: ...
 def column_stack(tensors: Sequence[Tensor]) -> Tensor: ...
 def concat(
     tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None
@@ -1467,29 +1384,32 @@ def divide(
     out: Tensor | None = None,
 ) -> Tensor: ...
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def dropout(
-    input: Tensor,
-    p: builtins.float = 0.5,
-    training: builtins.bool = True,
-    inplace: builtins.bool = False,
-) -> Tensor: ...
-def dropout1d(
-    input: Tensor,
-    p: builtins.float = 0.5,
-    training: builtins.bool = True,
-    inplace: builtins.bool = False,
-) -> Tensor: ...
-def dropout2d(
-    input: Tensor,
-    p: builtins.float = 0.5,
-    training: builtins.bool = True,
-    inplace: builtins.bool = False,
-) -> Tensor: ...
+def dropout(input: Tensor, p: builtins.float = 0.5, training: builtins.bool = True) -> Tensor: ...
 def dstack(tensors: Sequence[Tensor]) -> Tensor: ...
 @overload
 def einsum(equation: builtins.str, *operands: Tensor) -> Tensor: ...
 @overload
 def einsum(equation: builtins.str, operands: Sequence[Tensor]) -> Tensor: ...
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: builtins.int | None = None,
+    max_norm: builtins.float | None = None,
+    norm_type: builtins.float = 2.0,
+    scale_grad_by_freq: builtins.bool = False,
+) -> Tensor: ...
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: builtins.float | None = None,
+    norm_type: builtins.float = 2.0,
+    scale_grad_by_freq: builtins.bool = False,
+    mode: builtins.str = "mean",
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: builtins.bool = False,
+    padding_idx: builtins.int | None = None,
+) -> Tensor: ...
 @overload
 def empty(
     *size: builtins.int,
@@ -1594,12 +1514,18 @@ def grad(
     create_graph: builtins.bool = False,
     allow_unused: builtins.bool = False,
 ) -> tuple[Any, ...]: ...
-def grad_norm(groups: Any) -> builtins.float: ...
 def greater(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def greater_equal(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
+) -> Tensor: ...
+def group_norm(
+    input: Tensor,
+    num_groups: builtins.int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-5,
 ) -> Tensor: ...
 def gt(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
@@ -1607,9 +1533,6 @@ def gt(
 def hstack(tensors: Sequence[Tensor]) -> Tensor: ...
 def hypot(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
-) -> Tensor: ...
-def im2col(
-    input: Tensor, kernel_size: _Ints, dilation: _Ints = 1, padding: _Ints = 0, stride: _Ints = 1
 ) -> Tensor: ...
 def index_add(
     input: Tensor, dim: builtins.int, index: Tensor, source: Tensor, *, alpha: _Number = 1
@@ -1623,13 +1546,15 @@ def index_select(
 ) -> Tensor: ...
 def initial_seed() -> builtins.int: ...
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def interpolate(
+def instance_norm(
     input: Tensor,
-    size: _Ints,
-    scale_rows: builtins.float | None = None,
-    scale_columns: builtins.float | None = None,
-    mode: builtins.str = "nearest",
-    align_corners: builtins.bool = False,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: builtins.bool = True,
+    momentum: builtins.float = 0.1,
+    eps: builtins.float = 1e-5,
 ) -> Tensor: ...
 def is_floating_point(input: Tensor) -> builtins.bool: ...
 def is_grad_enabled() -> builtins.bool: ...
@@ -1646,6 +1571,13 @@ def isinf(input: Tensor) -> Tensor: ...
 def isnan(input: Tensor) -> Tensor: ...
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def l1_loss(input: Tensor, target: Tensor, reduction: builtins.str = "mean") -> Tensor: ...
+def layer_norm(
+    input: Tensor,
+    normalized_shape: _Ints,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-5,
+) -> Tensor: ...
 def le(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1653,9 +1585,6 @@ def leaky_relu(input: Tensor, negative_slope: builtins.float = 0.01) -> Tensor: 
 def lerp(
     input: Tensor, end: Tensor, weight: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
-def lerp_many(
-    targets: Sequence[Tensor], sources: Sequence[Tensor], weight: builtins.float
-) -> None: ...
 def less(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1729,14 +1658,13 @@ def linspace(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
-def lion_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
+def local_response_norm(
+    input: Tensor,
+    size: builtins.int,
+    alpha: builtins.float = 1e-4,
+    beta: builtins.float = 0.75,
+    k: builtins.float = 1.0,
+) -> Tensor: ...
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1778,32 +1706,6 @@ def max(input: Tensor) -> Tensor: ...
 def max(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False) -> values_and_indices: ...
 @overload
 def max(input: Tensor, other: Tensor) -> Tensor: ...
-def max_pool1d(
-    input: Tensor,
-    kernel_size: _Ints,
-    stride: _Ints | None = None,
-    padding: _Ints = 0,
-    dilation: _Ints = 1,
-    ceil_mode: builtins.bool = False,
-    return_indices: builtins.bool = False,
-) -> Any: ...
-def max_pool2d(
-    input: Tensor,
-    kernel_size: _Ints,
-    stride: _Ints | None = None,
-    padding: _Ints = 0,
-    dilation: _Ints = 1,
-    ceil_mode: builtins.bool = False,
-    return_indices: builtins.bool = False,
-) -> Any: ...
-def max_unpool2d(
-    input: Tensor,
-    indices: Tensor,
-    kernel_size: _Ints,
-    stride: _Ints | None = None,
-    padding: _Ints = 0,
-    output_size: _Ints | None = None,
-) -> Tensor: ...
 def maximum(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1851,32 +1753,7 @@ def multinomial(
 def multiply(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
-def muon_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    weight_decay: builtins.float,
-    momentum: builtins.float,
-    nesterov: builtins.bool,
-    a: builtins.float,
-    b: builtins.float,
-    c: builtins.float,
-    eps: builtins.float,
-    ns_steps: builtins.int,
-    match_rms_adamw: builtins.bool,
-) -> None: ...
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def nadam_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-    momentum_decay: builtins.float,
-    decoupled: builtins.bool,
-) -> None: ...
 def nan_to_num(
     input: Tensor,
     nan: builtins.float = 0,
@@ -1944,6 +1821,7 @@ def not_equal(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def numel(input: Tensor) -> builtins.int: ...
+def one_hot(input: Tensor, num_classes: builtins.int = -1) -> Tensor: ...
 @overload
 def ones(
     *size: builtins.int,
@@ -1971,15 +1849,10 @@ def optimizer_group(
     state1: Sequence[Tensor] | None,
     state2: Sequence[Tensor] | None,
     state3: Sequence[Tensor] | None,
-    scalars: Tensor,
+    steps: Tensor,
 ) -> Any: ...
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def pad(
-    input: Tensor, pad: _Ints, mode: builtins.str = "constant", value: _Number | None = None
-) -> Tensor: ...
 def permute(input: Tensor, dims: _Ints) -> Tensor: ...
-def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor: ...
-def pixel_unshuffle(input: Tensor, downscale_factor: builtins.int) -> Tensor: ...
 def positive(input: Tensor) -> Tensor: ...
 def pow(
     input: Tensor | _Number, exponent: Tensor | _Number, *, out: Tensor | None = None
@@ -2012,16 +1885,6 @@ def quantile(
     interpolation: builtins.str = "linear",
     out: Tensor | None = None,
 ) -> Tensor: ...
-def radam_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-    decoupled: builtins.bool,
-) -> None: ...
 @overload
 def rand(
     *size: builtins.int,
@@ -2144,29 +2007,38 @@ def repeat_interleave(
 def repeat_interleave(repeats: Tensor, *, output_size: builtins.int | None = None) -> Tensor: ...
 def reshape(input: Tensor, shape: _Ints) -> Tensor: ...
 def result_type(tensor1: Tensor | _Number, tensor2: Tensor | _Number) -> _dtype: ...
+def rms_norm(
+    input: Tensor,
+    normalized_shape: _Ints,
+    weight: Tensor | None = None,
+    eps: builtins.float | None = None,
+) -> Tensor: ...
 def rmsprop_step(
     group: Any,
-    factor: builtins.float,
     lr: builtins.float,
     alpha: builtins.float,
     eps: builtins.float,
     weight_decay: builtins.float,
     momentum: builtins.float,
+    maximize: builtins.bool,
 ) -> None: ...
 def roll(input: Tensor, shifts: _Ints, dims: _Ints | None = None) -> Tensor: ...
 def round(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def rprop_step(
-    group: Any,
-    factor: builtins.float,
-    eta_minus: builtins.float,
-    eta_plus: builtins.float,
-    smallest: builtins.float,
-    largest: builtins.float,
-) -> None: ...
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsub(input: Tensor, other: Tensor | _Number, *, alpha: _Number = 1) -> Tensor: ...
 def run_layers(sequential: Any, input: Any) -> Any: ...
 def same_objects(found: Any, wanted: Any) -> builtins.bool: ...
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: builtins.float = 0.0,
+    is_causal: builtins.bool = False,
+    *,
+    scale: builtins.float | None = None,
+    enable_gqa: builtins.bool = False,
+) -> Tensor: ...
 @overload
 def scatter(
     input: Tensor,
@@ -2203,12 +2075,12 @@ def set_printoptions(
 def set_rng_state(new_state: Tensor) -> None: ...
 def sgd_step(
     group: Any,
-    factor: builtins.float,
     lr: builtins.float,
     momentum: builtins.float,
     dampening: builtins.float,
     weight_decay: builtins.float,
     nesterov: builtins.bool,
+    maximize: builtins.bool,
 ) -> None: ...
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -2318,7 +2190,6 @@ def topk(
     largest: builtins.bool = True,
     sorted: builtins.bool = True,
 ) -> values_and_indices: ...
-def total_norm(tensors: Sequence[Tensor], norm_type: builtins.float = 2.0) -> Tensor: ...
 def trace(input: Tensor) -> Tensor: ...
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor: ...
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import op_table_activation
 import op_table_conv
+import op_table_attention
 import op_table_creation
 import op_table_linalg
 import op_table_loss_terms
@@ -40,6 +41,7 @@ ROWS: list[Row] = [
     *op_table_nn.ROWS,
     *op_table_activation.ROWS,
     *op_table_conv.ROWS,
+    *op_table_attention.ROWS,
     *op_table_losses.ROWS,
     *op_table_loss_terms.ROWS,
     *op_table_pool.ROWS,

@@ -38,7 +38,9 @@ from lamina.nn.distance import (
 from lamina.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from lamina.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from lamina.nn.fold import Fold, Unfold
+from lamina.nn.attention import MultiheadAttention
 from lamina.nn.batchnorm import BatchNorm1d, BatchNorm2d
+from lamina.nn.embedding import Embedding, EmbeddingBag
 from lamina.nn.instancenorm import InstanceNorm1d, InstanceNorm2d
 from lamina.nn.keyed import ModuleDict, ParameterDict, ParameterList
 from lamina.nn.linear import Bilinear, Linear
@@ -91,6 +93,8 @@ from lamina.nn.pooling import (
     MaxPool2d,
     MaxUnpool2d,
 from lamina.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample
+from lamina.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
+from lamina.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "CELU",
@@ -123,6 +127,8 @@ __all__ = [
     "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "GaussianNLLLoss",
     "Hardshrink",
@@ -155,6 +161,7 @@ __all__ = [
     "ModuleList",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -190,6 +197,11 @@ __all__ = [
     "Unfold",
     "Upsample",
     "ZeroPad2d",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "functional",
     "init",
     "utils",

@@ -51,6 +51,10 @@ Activations: smooth
 ``group_norm(input, groups, ...)``  see :class:`lamina.nn.GroupNorm`
 ``instance_norm(input, ...)``       see :class:`lamina.nn.InstanceNorm1d`
 ``local_response_norm(input, n)``   see :class:`lamina.nn.LocalResponseNorm`
+``scaled_dot_product_attention``    see :class:`lamina.nn.MultiheadAttention`
+``embedding(input, weight)``        see :class:`lamina.nn.Embedding`
+``embedding_bag(input, weight)``    see :class:`lamina.nn.EmbeddingBag`
+``one_hot(input, num_classes)``     a 1 at the number's place, int64
 ==================================  ==========================================================
 ``sigmoid(input)``                  `Sigmoid`: ``1 / (1 + exp(-x))``
 ``logsigmoid(input)``               `LogSigmoid`: its logarithm
@@ -130,6 +134,8 @@ from lamina._core import (
     gaussian_nll_loss,
     dropout1d,
     dropout2d,
+    embedding,
+    embedding_bag,
     gelu,
     glu,
     gumbel_softmax,
@@ -168,6 +174,7 @@ from lamina._core import (
     pad,
     pixel_shuffle,
     pixel_unshuffle,
+    one_hot,
     relu,
     relu6,
     relu_,
@@ -176,6 +183,7 @@ from lamina._core import (
     selu,
     selu_,
     rms_norm,
+    scaled_dot_product_attention,
     sigmoid,
     silu,
     smooth_l1_loss,
@@ -222,6 +230,8 @@ __all__ = [
     "dropout1d",
     "dropout2d",
     "fold",
+    "embedding",
+    "embedding_bag",
     "gelu",
     "glu",
     "gumbel_softmax",
@@ -261,6 +271,7 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "one_hot",
     "relu",
     "relu6",
     "relu_",
@@ -269,6 +280,7 @@ __all__ = [
     "selu",
     "selu_",
     "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
