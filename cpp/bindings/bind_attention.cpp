@@ -9,12 +9,13 @@ namespace lamina::bindings {
 namespace {
 
 // `max_norm`, `norm_type` and `scale_grad_by_freq` follow each other, from argument i on.
-ops::EmbeddingOptions options(Args& a, int padding, int i) {
+ops::EmbeddingOptions options(Args& a, int padding, int i, int sparse) {
   ops::EmbeddingOptions o;
   o.padding = a.maybe_integer(padding);
   if (a.has(i)) o.max_norm = a.real(i);
   o.norm_type = a.real(i + 1);
   o.by_frequency = a.flag(i + 2);
+  o.sparse = a.flag(sparse);
   return o;
 }
 
@@ -46,25 +47,31 @@ constexpr Def kDefs[] = {
         "of the query share one of key and value."),
     def(
         "embedding(Tensor input, Tensor weight, int? padding_idx=None, float? max_norm=None, "
-        "float norm_type=2.0, bool scale_grad_by_freq=False)",
+        "float norm_type=2.0, bool scale_grad_by_freq=False, bool sparse=False)",
         kFunction,
-        [](Args& a) { return ops::embedding(a.tensor(0), a.tensor(1), options(a, 2, 3)); },
+        [](Args& a) { return ops::embedding(a.tensor(0), a.tensor(1), options(a, 2, 3, 6)); },
         "The rows of `weight` that `input` names. The row `padding_idx` gets no gradient; rows "
         "longer than `max_norm` are scaled down to it first, in place; `scale_grad_by_freq` "
         "divides "
-        "a row's gradient by the times it is named."),
+        "a row's gradient by the times it is named. With `sparse` backward touches no other row."),
     def(
         "embedding_bag(Tensor input, Tensor weight, Tensor? offsets=None, float? max_norm=None, "
         "float norm_type=2.0, bool scale_grad_by_freq=False, str mode='mean', "
-        "Tensor? per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None)",
+        "bool sparse=False, Tensor? per_sample_weights=None, bool include_last_offset=False, int? "
+        "padding_idx=None)",
         kFunction,
         [](Args& a) {
           return ops::embedding_bag(a.tensor(0), a.tensor(1), a.tensor(2), bag_mode(a, 6),
-                                    a.tensor(7), a.flag(8), options(a, 9, 3));
+                                    a.tensor(8), a.flag(9), options(a, 10, 3, 7));
         },
         "The sum, mean or maximum of the rows of `weight` that each bag of `input` names: each row "
         "of a 2-d input, or each stretch of a 1-d one that begins at an offset. The row "
         "`padding_idx` does not count."),
+    def(
+        "touched_rows(Tensor input)", kFunction,
+        [](Args& a) { return ops::touched_rows(a.tensor(0)); },
+        "Numbers of the rows that are not zero, ascending; of a gradient that `embedding` made "
+        "with `sparse`, those that it wrote, without looking at the others."),
     def(
         "one_hot(Tensor input, int num_classes=-1)", kFunction,
         [](Args& a) {

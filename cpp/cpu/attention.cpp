@@ -318,14 +318,14 @@ template <class T>
 struct BackwardSpace {
   explicit BackwardSpace(const Problem<T>& p)
       : area(p.query_block() * p.key_block()),
-        p(area),
+        prob(area),
         ds(area),
         factors(p.dropout > 0 ? area : 0),
         k_panels(p.width * (p.key_block() + micro().of<T>().gemm.nr)),
         v_panels(p.value_width * (p.key_block() + micro().of<T>().gemm.nr)),
         delta(p.queries) {}
   int64_t area;
-  Workspace<T, 64> p, ds, factors, k_panels, v_panels;
+  Workspace<T, 64> prob, ds, factors, k_panels, v_panels;
   Workspace<T, 1024> delta;
 };
 
@@ -364,7 +364,7 @@ void backward_head(const BackwardProblem<T>& back, int64_t b, int64_t h, int64_t
     for (int64_t i0 = from; i0 < to; i0 += step) {
       const Block block_ = block(p, b, h, i0, j0);
       if (block_.n == 0) continue;
-      T* const prob = space.p.data();
+      T* const prob = space.prob.data();
       T* const ds = space.ds.data();
       const T* const q = p.q.at(b, h, i0);
       const T* const dy = back.dy.at(b, h, i0);

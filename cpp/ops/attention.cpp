@@ -44,7 +44,7 @@ Tensor probabilities(const Tensor& q, const Tensor& k, const Setting& f) {
   if (f.mask.defined())
     s = f.mask.dtype() == DType::Bool ? where(f.mask, s, never) : add(s, f.mask);
   if (f.causal) s = where(tril(ones({q.size(2), k.size(2)}, DType::Bool, q.device())), s, never);
-  if (s.numel() == 0 || !(f.mask.defined() || f.causal)) return softmax(s, -1);
+  if (s.numel() == 0) return softmax(s, -1);
   const int64_t dim = -1;
   const Tensor nothing = eq(amax(detach(s), std::span(&dim, 1), true), never);
   const Tensor zero = scalar(0.0);
@@ -90,16 +90,19 @@ Tensor last_adjacent(const Tensor& t) {
   return t.stride(last) == 1 || t.size(last) == 1 ? t : contiguous(t);
 }
 
-// Memory for a result [B, H, L, E] in the order [B, L, H, E]: what comes next joins the heads.
-Tensor empty_by_rows(const Dims& sizes, DType dtype, Device device) {
-  const Tensor rows = empty({sizes[0], sizes[2], sizes[1], sizes[3]}, dtype, device);
-  return alias(rows, sizes, {rows.stride(0), rows.stride(2), rows.stride(1), 1}, 0);
+// Memory for a result [B, H, L, E] in the order [B, L, H, E], or [L, B, H, E] where that is the
+// order of `like`: what comes next joins the heads.
+Tensor empty_by_rows(const Dims& sizes, const Tensor& like) {
+  const bool length_first = sizes[0] > 1 && like.stride(2) > like.stride(0);
+  const int64_t row = sizes[1] * sizes[3];
+  const int64_t outer = row * (length_first ? sizes[0] : sizes[2]);
+  const Dims strides{length_first ? row : outer, sizes[3], length_first ? outer : row, 1};
+  return empty_strided(sizes, strides, like.dtype(), like.device());
 }
 
 // Memory for a gradient, in the order in which the tensor itself lies in memory.
 Tensor empty_gradient(const Tensor& t) {
-  return t.stride(1) < t.stride(2) ? empty_by_rows(t.sizes(), t.dtype(), t.device())
-                                   : empty_like(t);
+  return t.stride(1) < t.stride(2) ? empty_by_rows(t.sizes(), t) : empty_like(t);
 }
 
 // The distance of k from q and of v from k in memory where the three are thirds of one dense
@@ -175,7 +178,7 @@ Tensor attention(const Tensor& q_, const Tensor& k_, const Tensor& v_, const Set
   const Tensor q = last_adjacent(q_);
   const Tensor k = last_adjacent(k_);
   const Tensor v = last_adjacent(v_);
-  Tensor y = empty_by_rows({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(), q.device());
+  Tensor y = empty_by_rows({q.size(0), q.size(1), q.size(2), v.size(3)}, q);
   const Tensor logsumexp = empty({q.size(0), q.size(1), q.size(2)}, q.dtype(), q.device());
   call<&DeviceApi::attention>(q.device(), kOp, arguments(q, k, v, y, logsumexp, f));
   if (recording(q, k, v))

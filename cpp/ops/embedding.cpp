@@ -44,29 +44,40 @@ void renormalize(const Tensor& rows, const Tensor& weight, const EmbeddingOption
   index_put_(weight, std::span(&which, 1), mul(values, factor), false);
 }
 
-Tensor table_gradient(const Tensor& g_, const Tensor& rows, const Dims& sizes, int64_t padding,
-                      bool by_frequency) {
+// How the gradient of a table is made of that of its rows.
+struct Scatter {
+  Dims sizes;  // of the table
+  int64_t padding;
+  bool by_frequency, sparse;
+};
+
+Tensor table_gradient(const Tensor& g_, const Tensor& rows, const Scatter& how) {
   Tensor g = g_;
-  if (by_frequency) {
-    const Tensor flat = reshape(rows, Dims{rows.numel()});
-    const Tensor counts = bincount(flat, {}, sizes[0]);
-    const Tensor times = unsqueeze(index(counts, std::span(&rows, 1)), -1);
-    g = div(g, to(times, g.dtype()));
+  Unique distinct;
+  if (how.by_frequency || how.sparse)
+    distinct = unique(reshape(rows, Dims{rows.numel()}), {}, true, true);
+  if (how.by_frequency) {
+    const Tensor times = index(distinct.counts, std::span(&distinct.inverse, 1));
+    g = div(g, to(unsqueeze(reshape(times, rows.sizes()), -1), g.dtype()));
   }
-  Tensor dweight = zeros(sizes, g.dtype(), g.device());
+  const bool recorded = grad_enabled();
+  const bool sparse = how.sparse && !recorded;
+  Tensor dweight = sparse ? untouched_zeros(how.sizes, g.dtype(), g.device())
+                          : zeros(how.sizes, g.dtype(), g.device());
   index_put_(dweight, std::span(&rows, 1), g, true);
-  if (padding < 0) return dweight;
-  if (grad_enabled()) {
-    const Tensor padded = eq(
-        arange(Scalar(0), Scalar(sizes[0]), Scalar(1), DType::Int64, g.device()), scalar(padding));
-    return where(unsqueeze(padded, 1), scalar(0.0), dweight);
+  if (how.padding >= 0 && recorded) {
+    const Tensor each =
+        arange(Scalar(0), Scalar(how.sizes[0]), Scalar(1), DType::Int64, g.device());
+    dweight = where(unsqueeze(eq(each, scalar(how.padding)), 1), scalar(0.0), dweight);
+  } else if (how.padding >= 0) {
+    fill_(select(dweight, 0, how.padding), Scalar(0.0));
   }
-  fill_(select(dweight, 0, padding), Scalar(0.0));
+  if (sparse && dweight.numel() > 0) note_rows(dweight, distinct.values);
   return dweight;
 }
 
 Tensor rows_of(const char* op, const Tensor& rows, const Tensor& weight, int64_t padding,
-               bool by_frequency) {
+               const EmbeddingOptions& o) {
   Dims sizes = rows.sizes();
   sizes.push_back(weight.size(1));
   Tensor y = empty(sizes, weight.dtype(), weight.device());
@@ -75,8 +86,9 @@ Tensor rows_of(const char* op, const Tensor& rows, const Tensor& weight, int64_t
                                std::span<const TensorRef>(refs));
   if (recording(weight))
     record(op, {y}, {weight},
-           [rows = Saved::input(rows), sizes = weight.sizes(), padding, by_frequency](Backward& b) {
-             b.set(0, table_gradient(b.grad(), b(rows), sizes, padding, by_frequency));
+           [rows = Saved::input(rows),
+            how = Scatter{weight.sizes(), padding, o.by_frequency, o.sparse}](Backward& b) {
+             b.set(0, table_gradient(b.grad(), b(rows), how));
            });
   return y;
 }
@@ -147,7 +159,7 @@ Tensor embedding(const Tensor& index_, const Tensor& weight, const EmbeddingOpti
   const Tensor rows = row_numbers("embedding", index_, weight);
   const int64_t padding = padding_row("embedding", o, weight);
   if (o.max_norm) renormalize(rows, weight, o);
-  return rows_of("embedding", rows, weight, padding, o.by_frequency);
+  return rows_of("embedding", rows, weight, padding, o);
 }
 
 Tensor embedding_bag(const Tensor& index_, const Tensor& weight, const Tensor& offsets,
@@ -185,8 +197,8 @@ Tensor embedding_bag(const Tensor& index_, const Tensor& weight, const Tensor& o
   const Device device = weight.device();
   const Tensor place = as_tensor(places, device);
   const Tensor rows = index(reshape(all, Dims{all.numel()}), std::span(&place, 1));
-  if (o.max_norm) renormalize(rows, weight, o);
-  Tensor values = rows_of(op, rows, weight, padding, o.by_frequency);
+  if (o.max_norm) renormalize(all, weight, o);  // those that do not count, too
+  Tensor values = rows_of(op, rows, weight, padding, o);
   if (mode == BagMode::Max) return largest(values, begin, count);
   if (sample_weights.defined()) {
     const Tensor kept = index(reshape(sample_weights, Dims{all.numel()}), std::span(&place, 1));

@@ -307,6 +307,7 @@ struct EmbeddingOptions {
   std::optional<double> max_norm;  // rows that are read are scaled down to it first, in place
   double norm_type = 2;
   bool by_frequency = false;  // a row's gradient is divided by the times that it was read
+  bool sparse = false;        // the gradient touches no other row, and says which it did
 };
 Tensor embedding(const Tensor& index, const Tensor& weight, const EmbeddingOptions& options = {});
 enum class BagMode : uint8_t { Sum, Mean, Max };
@@ -314,6 +315,11 @@ enum class BagMode : uint8_t { Sum, Mean, Max };
 Tensor embedding_bag(const Tensor& index, const Tensor& weight, const Tensor& offsets, BagMode mode,
                      const Tensor& sample_weights, bool last_offset_included,
                      const EmbeddingOptions& options = {});
+// Zeros that take memory once they are touched; numbers of rows outside of which a table is zero,
+// which hold until it is written in place; and those rows of any tensor, looked for without a note.
+Tensor untouched_zeros(const Dims& sizes, DType dtype, Device device = {});
+void note_rows(const Tensor& table, const Tensor& rows);
+Tensor touched_rows(const Tensor& x);
 Tensor one_hot(const Tensor& index, std::optional<int64_t> classes = {});  // int64
 
 // -- more products (product.cpp, einsum.cpp) -----------------------------------------------------

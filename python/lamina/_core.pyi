@@ -1397,6 +1397,7 @@ def embedding(
     max_norm: builtins.float | None = None,
     norm_type: builtins.float = 2.0,
     scale_grad_by_freq: builtins.bool = False,
+    sparse: builtins.bool = False,
 ) -> Tensor: ...
 def embedding_bag(
     input: Tensor,
@@ -1406,6 +1407,7 @@ def embedding_bag(
     norm_type: builtins.float = 2.0,
     scale_grad_by_freq: builtins.bool = False,
     mode: builtins.str = "mean",
+    sparse: builtins.bool = False,
     per_sample_weights: Tensor | None = None,
     include_last_offset: builtins.bool = False,
     padding_idx: builtins.int | None = None,
@@ -2190,6 +2192,7 @@ def topk(
     largest: builtins.bool = True,
     sorted: builtins.bool = True,
 ) -> values_and_indices: ...
+def touched_rows(input: Tensor) -> Tensor: ...
 def trace(input: Tensor) -> Tensor: ...
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor: ...
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor: ...

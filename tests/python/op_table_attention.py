@@ -5,6 +5,7 @@ from __future__ import annotations
 import lamina
 import lamina.nn.functional as F
 import numpy as np
+from lamina import _core
 from op_table_row import Row, Sample, Wrong, exact, renamed, spread, stream, with_nonfinite
 
 RNG = stream("attention")
@@ -370,4 +371,16 @@ ONE_HOT = Row(
     ],
 )
 
-ROWS = [ATTENTION, CONSTANT_MASK, EMBEDDING, EMBEDDING_BAG, LARGEST, ONE_HOT]
+HOLED = WEIGHT * np.array([1, 0, 0, 1, 0])[:, None]
+TOUCHED = Row(
+    "touched_rows",
+    [Sample(HOLED), Sample(HOLED[:, 0].copy()), Sample(HOLED[:, None].repeat(2, 1))],
+    lambda x: np.flatnonzero((x != 0).reshape(len(x), -1).any(1)),
+    edges=[Sample(HOLED[:0]), Sample(HOLED[:, :0])],
+    specials=lambda dtype: [Sample(np.array([[0, -0.0], [0, np.nan], [np.inf, 0]]))],
+    differentiable=False,
+    dtypes=None,
+    wrong=[Wrong(lambda: _core.touched_rows(lamina.tensor(1.0)), ValueError, r"a 0-d tensor has")],
+)
+
+ROWS = [ATTENTION, CONSTANT_MASK, EMBEDDING, EMBEDDING_BAG, LARGEST, ONE_HOT, TOUCHED]

@@ -92,7 +92,9 @@ class Embedding(_Table):
     scale_grad_by_freq : bool, default False
         Divide the gradient of a row by how often the batch names it.
     sparse : bool, default False
-        Accepted, shown and kept; see the note.
+        Let backward touch no row but those that were read: the others are zeros in memory that is
+        not there yet. The gradient is a tensor like any other; :class:`lamina.optim.SparseAdam`
+        updates those rows alone.
     device, dtype : optional
         Where and as what the table is made.
 
@@ -176,6 +178,7 @@ class Embedding(_Table):
             self.max_norm,
             self.norm_type,
             self.scale_grad_by_freq,
+            self.sparse,
         )
 
     def extra_repr(self) -> str:
@@ -308,6 +311,7 @@ class EmbeddingBag(_Table):
             self.norm_type,
             self.scale_grad_by_freq,
             self.mode,
+            self.sparse,
             per_sample_weights,
             self.include_last_offset,
             self.padding_idx,

@@ -5,6 +5,7 @@ from lamina.optim.adamw import AdamW
 from lamina.optim.optimizer import Optimizer
 from lamina.optim.rmsprop import RMSprop
 from lamina.optim.sgd import SGD
+from lamina.optim.sparseadam import SparseAdam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "SparseAdam"]
 
 
 def __getattr__(name: str) -> object:
