@@ -375,7 +375,7 @@ HOLED = WEIGHT * np.array([1, 0, 0, 1, 0])[:, None]
 TOUCHED = Row(
     "touched_rows",
     [Sample(HOLED), Sample(HOLED[:, 0].copy()), Sample(HOLED[:, None].repeat(2, 1))],
-    lambda x: np.flatnonzero((x != 0).reshape(len(x), -1).any(1)),
+    lambda x: np.flatnonzero((x != 0).any(tuple(range(1, x.ndim)))),
     edges=[Sample(HOLED[:0]), Sample(HOLED[:, :0])],
     specials=lambda dtype: [Sample(np.array([[0, -0.0], [0, np.nan], [np.inf, 0]]))],
     differentiable=False,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _activation(kind: str, activation: Activation) -> Callable[[Tensor], Tensor]:
-    named = {"relu": _core.relu, "gelu": _core.gelu}
+    named: dict[str, Callable[[Tensor], Tensor]] = {"relu": _core.relu, "gelu": _core.gelu}
     if isinstance(activation, str):
         if activation not in named:
             raise ValueError(

@@ -48,7 +48,7 @@ class SparseAdam(Optimizer):
     >>> import lamina
     >>> from lamina import nn
     >>> table = nn.Embedding.from_pretrained(lamina.ones(1000, 2), freeze=False, sparse=True)
-    >>> optimizer = lamina.optim.SparseAdam(table.parameters(), lr=0.5)
+    >>> optimizer = lamina.optim.SparseAdam(table.parameters(), lr=0.75)
     >>> table(lamina.tensor([7, 7])).sum().backward()
     >>> optimizer.step()
     >>> table.weight[6:9].detach().round().tolist()
@@ -71,17 +71,17 @@ class SparseAdam(Optimizer):
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"SparseAdam: betas must be two numbers in [0, 1), got {betas}")
 
-    @no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the rows that have a gradient; a closure computes it first, and its loss."""
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, p.grad, group)
+        with no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        self._update(p, p.grad, group)
         return loss
 
     def _update(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
