@@ -140,6 +140,43 @@ struct CrossEntropyBackwardArgs {
   double label_smoothing = 0;
 };
 
+// Recurrent layers over whole sequences, in one direction or both. What a layer reads and writes is
+// stored step by step: the rows of all sequences at step 0, then at step 1, and so on. `batch` has
+// the number of rows of each step, which never grows: sequences that go on are the first ones. N is
+// the number of sequences, `total` the number of rows, H of units; G gates stand side by side, as
+// i f g o (Lstm) or r z n (Gru).
+enum class Recurrence : uint8_t { Tanh, Relu, Lstm, Gru };
+constexpr int gates_of(Recurrence kind) {
+  return kind == Recurrence::Lstm ? 4 : kind == Recurrence::Gru ? 3 : 1;
+}
+struct RecurrentDirection {
+  bool reverse;           // from the last step to the first
+  TensorRef w_ih, w_hh;   // [G H, I] and [G H, H] (rows)
+  TensorRef b_ih, b_hh;   // [G H] contiguous, or undefined
+  TensorRef h0, c0;       // [N, H] (rows), or undefined: zeros
+  TensorRef y;            // [total, H], last dimension contiguous
+  TensorRef gates, kept;  // for backward: [total, G H] after activation, [total, H] (rows): the
+                          // cells (Lstm) or W_hn h + b_hn (Gru), undefined for the others
+  TensorRef h_n, c_n;     // [N, H] (rows)
+};
+struct RecurrentArgs {
+  Recurrence kind;
+  TensorRef x;  // [total, I] (rows)
+  std::span<const int64_t> batch;
+  std::span<const RecurrentDirection> directions;
+};
+struct RecurrentGradients {
+  TensorRef dy;      // [total, H], last dimension contiguous, or undefined: zeros
+  TensorRef dh, dc;  // [N, H] (rows): those of h_n and c_n, become those of h0 and c0
+  bool needs_state;  // whether the latter are wanted
+  TensorRef dw_ih, dw_hh, db_ih, db_hh;  // as the weights; undefined when not needed
+};
+struct RecurrentBackwardArgs {
+  RecurrentArgs forward;
+  TensorRef dx;  // [total, I] (rows), or undefined when not needed
+  std::span<const RecurrentGradients> directions;
+};
+
 // Scaled dot-product attention: y = dropout(softmax(scale q k^T + mask)) v, the softmax over keys.
 // H is a multiple of G: query head h reads key head h / (H / G). The last dimension of q, k, v and
 // y is contiguous, and so is the mask's; the others may have any strides, 0 among them in what is
@@ -310,6 +347,8 @@ struct DeviceApi {
   void (*max_pool_take)(Ctx&, const MaxPlacesArgs&);  // values = plane at the places, 0 for none
   void (*max_pool_put)(Ctx&, const MaxPlacesArgs&);   // plane = 0, then += values at the places
   void (*resample)(Ctx&, const ResampleArgs&);
+  void (*recurrent)(Ctx&, const RecurrentArgs&);
+  void (*recurrent_backward)(Ctx&, const RecurrentBackwardArgs&);
 
   // -- random ------------------------------------------------------------------------------------
   void (*random)(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);

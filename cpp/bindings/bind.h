@@ -29,6 +29,7 @@ void bind_conv();
 void bind_windows();
 void bind_attention();
 void bind_layers();
+void bind_rnn();
 void bind_optim();
 void bind_info();
 void bind_aliases();  // second names of what the others bound

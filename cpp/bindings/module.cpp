@@ -50,6 +50,7 @@ PYBIND11_MODULE(_core, m) {
   bind_windows();
   bind_attention();
   bind_layers();
+  bind_rnn();
   bind_optim();
   bind_info();
   bind_aliases();

@@ -65,6 +65,8 @@ void group_norm_backward(Ctx&, const GroupNormBackwardArgs&);
 // attention.cpp
 void attention(Ctx&, const AttentionArgs&);
 void attention_backward(Ctx&, const AttentionBackwardArgs&);
+void recurrent(Ctx&, const RecurrentArgs&);  // rnn.cpp, rnn_backward.cpp
+void recurrent_backward(Ctx&, const RecurrentBackwardArgs&);
 
 // random.cpp
 void random(Ctx&, Distribution, const TensorRef& dst, double a, double b, const PhiloxStream&);

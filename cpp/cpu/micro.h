@@ -78,7 +78,7 @@ struct GemmMicro {
   // ap == bp == 1 and any m and n: lanes run along k.
   void (*dot)(const GemmTile<T>&);
   // panel[p*panel_width + i] = src[i*si + p*sp] for i < width, anything from there to panel_width,
-  // which is nr or a_width.
+  // which is nr, thin_nr or a_width.
   void (*pack)(int64_t k, int width, const T* src, int64_t si, int64_t sp, T* panel,
                int panel_width);
 };
@@ -225,6 +225,45 @@ struct NormMicro {
                         const T* mean, const T* invstd, T* dweight, T* dbias);
 };
 
+// Rows of one matrix, `stride` elements apart; 0 repeats the first.
+template <class T>
+struct Rows {
+  T* data;
+  int64_t stride;
+  T* row(int64_t i) const { return data + i * stride; }
+};
+
+// One step of `rows` sequences in n units of a recurrent layer. Gate k of unit j is element
+// k * gate + j of a row.
+template <class T>
+struct RnnStep {
+  int64_t rows, n, gate;
+  Rows<T> gates;         // activated in place
+  Rows<T> kept;          // Lstm: receives the cells. Gru: holds W_hn h + b_hn
+  Rows<const T> before;  // Lstm: the cells before; Gru: the state before
+  Rows<T> h;             // receives the state
+};
+template <class T>
+struct RnnStepBackward {
+  int64_t rows, n, gate;
+  Rows<const T> gates, kept, before, h;
+  Rows<const T> dy;  // null: zeros
+  // Of the state. Gru leaves the part of the state before that does not pass the gates.
+  Rows<T> dh;
+  Rows<T> dc;      // Lstm: of the cells, becomes that of the cells before
+  Rows<T> dgates;  // before activation
+  Rows<T> dkept;   // Gru: of W_hn h + b_hn
+};
+
+template <class T>
+struct RnnMicro {
+  using Step = void (*)(const RnnStep<T>&);
+  using StepBackward = void (*)(const RnnStepBackward<T>&);
+  // In the order of Recurrence.
+  Step step[4];
+  StepBackward backward[4];
+};
+
 // `lines` lines of `count` windows, each of rows x cols elements that all lie in one plane: element
 // (r, c) of window j of line l is x[l*line_step + j*stride + r*row_step + c*col_step], and its code
 // first_code + r*code_step + c. What belongs to the window lies at l*out_step + j.
@@ -273,6 +312,7 @@ struct OptimMicro {
   ROW(AttentionMicro, attention)   \
   ROW(NormMicro, norm)             \
   ROW(PoolMicro, pool)             \
+  ROW(RnnMicro, rnn)               \
   ROW(OptimMicro, optim)
 
 // At the end of a family's file: what it made is its table.

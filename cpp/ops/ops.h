@@ -459,6 +459,32 @@ Tensor max_unpool2d(const Tensor& x, const Tensor& indices, const WindowSizes& w
 Tensor im2col(const Tensor& x, const WindowSizes& w);
 Tensor col2im(const Tensor& x, IntList output_size, const WindowSizes& w);
 
+// -- recurrent layers (rnn.cpp): weights in PyTorch's order, for each layer and direction w_ih,
+// w_hh and, with biases, b_ih, b_hh. No hx: zeros.
+struct RecurrentStack {
+  int64_t layers = 1;
+  bool biases = true, bidirectional = false, batch_first = false, training = false;
+  double dropout = 0;  // between the layers
+};
+// y, h_n and, for an LSTM, c_n. x is [T, N, I], or [total, I] with the rows of each step in
+// batch_sizes.
+std::vector<Tensor> recurrent(Recurrence kind, const Tensor& x, const Tensor& batch_sizes,
+                              std::span<const Tensor> hx, std::span<const Tensor> weights,
+                              const RecurrentStack& stack);
+// One step: h and, for an LSTM, c.
+std::vector<Tensor> recurrent_cell(Recurrence kind, const Tensor& x, std::span<const Tensor> hx,
+                                   std::span<const Tensor> weights);
+
+// -- sequences of several lengths (sequence.cpp) -------------------------------------------------
+// Of a batch [T, N, ...], longest sequence first: the rows [total, ...] that are no padding, step
+// by step, and how many each step has.
+std::pair<Tensor, Tensor> pack_padded_sequence(const Tensor& x, const Tensor& lengths,
+                                               bool batch_first);
+// Back again, with `length` steps if that is not 0; and the lengths.
+std::pair<Tensor, Tensor> pad_packed_sequence(const Tensor& data, const Tensor& batch_sizes,
+                                              bool batch_first, Scalar padding, int64_t length);
+Tensor pad_sequence(std::span<const Tensor> sequences, bool batch_first, Scalar padding, bool left);
+
 // -- other sizes (pad.cpp, interpolate.cpp) ------------------------------------------------------
 // Elements before and after the last dimension, then the one before it, ...; negative ones crop.
 Tensor pad(const Tensor& x, IntList pads, std::string_view mode = "constant", Scalar value = 0);

@@ -1057,6 +1057,20 @@ class Tensor:
     def xlogy_(self, other: Tensor | _Number) -> Tensor: ...
     def zero_(self) -> Tensor: ...
 
+def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: builtins.bool) -> Tensor: ...
+def _pad_packed_sequence(
+    data: Tensor,
+    batch_sizes: Tensor,
+    batch_first: builtins.bool,
+    padding_value: _Number,
+    total_length: builtins.int,
+) -> Tensor: ...
+def _pad_sequence(
+    sequences: Sequence[Tensor],
+    batch_first: builtins.bool,
+    padding_value: _Number,
+    left: builtins.bool,
+) -> Tensor: ...
 def _rebuild(type: Any, array: Any, requires_grad: builtins.bool) -> Tensor: ...
 def _signatures() -> list[tuple[builtins.str, builtins.int, builtins.str]]: ...
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1390,28 +1404,6 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor: ...
 def einsum(equation: builtins.str, *operands: Tensor) -> Tensor: ...
 @overload
 def einsum(equation: builtins.str, operands: Sequence[Tensor]) -> Tensor: ...
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: builtins.int | None = None,
-    max_norm: builtins.float | None = None,
-    norm_type: builtins.float = 2.0,
-    scale_grad_by_freq: builtins.bool = False,
-    sparse: builtins.bool = False,
-) -> Tensor: ...
-def embedding_bag(
-    input: Tensor,
-    weight: Tensor,
-    offsets: Tensor | None = None,
-    max_norm: builtins.float | None = None,
-    norm_type: builtins.float = 2.0,
-    scale_grad_by_freq: builtins.bool = False,
-    mode: builtins.str = "mean",
-    sparse: builtins.bool = False,
-    per_sample_weights: Tensor | None = None,
-    include_last_offset: builtins.bool = False,
-    padding_idx: builtins.int | None = None,
-) -> Tensor: ...
 @overload
 def empty(
     *size: builtins.int,
@@ -1522,12 +1514,37 @@ def greater(
 def greater_equal(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
-def group_norm(
+@overload
+def gru(
     input: Tensor,
-    num_groups: builtins.int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: builtins.float = 1e-5,
+    hx: Tensor | None,
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+    batch_first: builtins.bool,
+) -> Tensor: ...
+@overload
+def gru(
+    data: Tensor,
+    batch_sizes: Tensor,
+    hx: Tensor | None,
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+) -> Tensor: ...
+def gru_cell(
+    input: Tensor,
+    hx: Tensor | None,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
 ) -> Tensor: ...
 def gt(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
@@ -1548,16 +1565,6 @@ def index_select(
 ) -> Tensor: ...
 def initial_seed() -> builtins.int: ...
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def instance_norm(
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: builtins.bool = True,
-    momentum: builtins.float = 0.1,
-    eps: builtins.float = 1e-5,
-) -> Tensor: ...
 def is_floating_point(input: Tensor) -> builtins.bool: ...
 def is_grad_enabled() -> builtins.bool: ...
 def is_tensor(obj: Any) -> builtins.bool: ...
@@ -1573,13 +1580,6 @@ def isinf(input: Tensor) -> Tensor: ...
 def isnan(input: Tensor) -> Tensor: ...
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def l1_loss(input: Tensor, target: Tensor, reduction: builtins.str = "mean") -> Tensor: ...
-def layer_norm(
-    input: Tensor,
-    normalized_shape: _Ints,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: builtins.float = 1e-5,
-) -> Tensor: ...
 def le(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1660,13 +1660,6 @@ def linspace(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
-def local_response_norm(
-    input: Tensor,
-    size: builtins.int,
-    alpha: builtins.float = 1e-4,
-    beta: builtins.float = 0.75,
-    k: builtins.float = 1.0,
-) -> Tensor: ...
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1694,6 +1687,38 @@ def logspace(
 ) -> Tensor: ...
 def logsumexp(
     input: Tensor, dim: _Ints, keepdim: builtins.bool = False, *, out: Tensor | None = None
+) -> Tensor: ...
+@overload
+def lstm(
+    input: Tensor,
+    hx: Sequence[Tensor],
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+    batch_first: builtins.bool,
+) -> Tensor: ...
+@overload
+def lstm(
+    data: Tensor,
+    batch_sizes: Tensor,
+    hx: Sequence[Tensor],
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+) -> Tensor: ...
+def lstm_cell(
+    input: Tensor,
+    hx: Sequence[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
 ) -> Tensor: ...
 def lt(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
@@ -1823,7 +1848,6 @@ def not_equal(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def numel(input: Tensor) -> builtins.int: ...
-def one_hot(input: Tensor, num_classes: builtins.int = -1) -> Tensor: ...
 @overload
 def ones(
     *size: builtins.int,
@@ -2009,12 +2033,6 @@ def repeat_interleave(
 def repeat_interleave(repeats: Tensor, *, output_size: builtins.int | None = None) -> Tensor: ...
 def reshape(input: Tensor, shape: _Ints) -> Tensor: ...
 def result_type(tensor1: Tensor | _Number, tensor2: Tensor | _Number) -> _dtype: ...
-def rms_norm(
-    input: Tensor,
-    normalized_shape: _Ints,
-    weight: Tensor | None = None,
-    eps: builtins.float | None = None,
-) -> Tensor: ...
 def rmsprop_step(
     group: Any,
     lr: builtins.float,
@@ -2024,23 +2042,76 @@ def rmsprop_step(
     momentum: builtins.float,
     maximize: builtins.bool,
 ) -> None: ...
+@overload
+def rnn_relu(
+    input: Tensor,
+    hx: Tensor | None,
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+    batch_first: builtins.bool,
+) -> Tensor: ...
+@overload
+def rnn_relu(
+    data: Tensor,
+    batch_sizes: Tensor,
+    hx: Tensor | None,
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+) -> Tensor: ...
+def rnn_relu_cell(
+    input: Tensor,
+    hx: Tensor | None,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def rnn_tanh(
+    input: Tensor,
+    hx: Tensor | None,
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+    batch_first: builtins.bool,
+) -> Tensor: ...
+@overload
+def rnn_tanh(
+    data: Tensor,
+    batch_sizes: Tensor,
+    hx: Tensor | None,
+    params: Sequence[Tensor],
+    has_biases: builtins.bool,
+    num_layers: builtins.int,
+    dropout: builtins.float,
+    train: builtins.bool,
+    bidirectional: builtins.bool,
+) -> Tensor: ...
+def rnn_tanh_cell(
+    input: Tensor,
+    hx: Tensor | None,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor: ...
 def roll(input: Tensor, shifts: _Ints, dims: _Ints | None = None) -> Tensor: ...
 def round(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsub(input: Tensor, other: Tensor | _Number, *, alpha: _Number = 1) -> Tensor: ...
 def run_layers(sequential: Any, input: Any) -> Any: ...
 def same_objects(found: Any, wanted: Any) -> builtins.bool: ...
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: builtins.float = 0.0,
-    is_causal: builtins.bool = False,
-    *,
-    scale: builtins.float | None = None,
-    enable_gqa: builtins.bool = False,
-) -> Tensor: ...
 @overload
 def scatter(
     input: Tensor,
@@ -2192,7 +2263,6 @@ def topk(
     largest: builtins.bool = True,
     sorted: builtins.bool = True,
 ) -> values_and_indices: ...
-def touched_rows(input: Tensor) -> Tensor: ...
 def trace(input: Tensor) -> Tensor: ...
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor: ...
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor: ...

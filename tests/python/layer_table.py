@@ -12,6 +12,7 @@ import layer_table_loss
 import layer_table_conv
 import layer_table_pool
 import layer_table_embedding
+import layer_table_rnn
 from layer_table_row import Layer
 
 ROWS: list[Layer] = [
@@ -22,6 +23,7 @@ ROWS: list[Layer] = [
     *layer_table_pool.ROWS,
     *layer_table_attention.ROWS,
     *layer_table_embedding.ROWS,
+    *layer_table_rnn.ROWS,
 ]
 
 # The classes that a PyTorch user finds here.
@@ -144,10 +146,4 @@ MISSING = {
     "InstanceNorm2d",
     "RMSNorm",
     "LocalResponseNorm",
-    "RNN",
-    "LSTM",
-    "GRU",
-    "RNNCell",
-    "LSTMCell",
-    "GRUCell",
 }

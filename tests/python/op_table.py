@@ -22,6 +22,7 @@ import op_table_pool
 import op_table_product
 import op_table_rearrange
 import op_table_reduce
+import op_table_rnn
 import op_table_scan
 import op_table_scatter
 import op_table_shape
@@ -46,6 +47,7 @@ ROWS: list[Row] = [
     *op_table_loss_terms.ROWS,
     *op_table_pool.ROWS,
     *op_table_pad.ROWS,
+    *op_table_rnn.ROWS,
     *op_table_creation.ROWS,
 ]
 RANDOM = op_table_creation.RANDOM

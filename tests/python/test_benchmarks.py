@@ -16,7 +16,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not beside the tests", allow_module_level=True)
 sys.path.append(str(ROOT))
 
-from benchmarks import harness, models, peers, report  # noqa: E402
+from benchmarks import harness, models, peers, recurrent, report  # noqa: E402
 from benchmarks.cases import Case, GroupTarget, Target, Work  # noqa: E402
 from benchmarks.peaks import Peaks  # noqa: E402
 from benchmarks.suites import SUITES  # noqa: E402
@@ -208,16 +208,29 @@ def test_the_reference_network_has_the_gradients_of_central_differences(activati
     x, labels = network.data(rng, 5)
     model = models.NumpyNetwork(network, network.parameters(rng), np.float64)
     x = x.astype(np.float64)
-    grads = model.gradients(x, labels[0])[1]
+    assert_differences(model, x, labels[0])
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+def test_the_recurrent_reference_has_the_gradients_of_central_differences(cell):
+    network = recurrent.Recurrent(cell, 2, 3, 4, 2)
+    rng = np.random.default_rng(5)
+    x, labels = network.data(rng, 5)
+    model = recurrent.NumpyRecurrent(network, network.parameters(rng), np.float64)
+    assert_differences(model, x.astype(np.float64), labels[0])
+
+
+def assert_differences(model, x, y):
+    grads = model.gradients(x, y)[1]
     step = 1e-6
     for parameter, grad in zip(model.parameters, grads, strict=True):
         flat = parameter.reshape(-1)
         for index in range(flat.size):
             kept = flat[index]
             flat[index] = kept + step
-            above = model.gradients(x, labels[0])[0]
+            above = model.gradients(x, y)[0]
             flat[index] = kept - step
-            below = model.gradients(x, labels[0])[0]
+            below = model.gradients(x, y)[0]
             flat[index] = kept
             # loss errs by some EPS of float64, over the step: 1e-9; curvature by step^2
             assert grad.reshape(-1)[index] == pytest.approx((above - below) / (2 * step), abs=1e-8)

@@ -95,6 +95,8 @@ from lamina.nn.pooling import (
 from lamina.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample
 from lamina.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
 from lamina.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from lamina.nn.rnn import GRU, LSTM, RNN
+from lamina.nn.rnn_cell import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "CELU",
@@ -110,6 +112,9 @@ __all__ = [
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
+    "GRU",
+    "LSTM",
+    "RNN",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "Bilinear",
@@ -139,12 +144,14 @@ __all__ = [
     "HuberLoss",
     "Fold",
     "GroupNorm",
+    "GRUCell",
     "Identity",
     "KLDivLoss",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "L1Loss",
     "LayerNorm",
+    "LSTMCell",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -173,6 +180,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",

@@ -1,4 +1,5 @@
 """Helpers around parameters, gradients and modules, by PyTorch's names."""
+"""Helpers around modules: forms of their weights, joining them, sequences of several lengths."""
 
 from lamina.nn.utils.clip_grad import (
     clip_grad_norm_,
@@ -7,6 +8,7 @@ from lamina.nn.utils.clip_grad import (
     get_total_norm,
 )
 from lamina.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from lamina.nn.utils import rnn
 from lamina.nn.utils.fusion import (
     fuse_conv_bn_eval,
     fuse_conv_bn_weights,
@@ -28,6 +30,7 @@ __all__ = [
     "parameters_to_vector",
     "remove_spectral_norm",
     "remove_weight_norm",
+    "rnn",
     "spectral_norm",
     "vector_to_parameters",
     "weight_norm",
