@@ -16,13 +16,6 @@ from benchmarks.models import LABELS, Parameters, torch_trainer
 CLASSES = 10
 
 
-def available() -> bool:
-    """Whether Lamina has all the layers yet."""
-    from lamina import nn
-
-    return {"AdaptiveAvgPool2d", "BatchNorm2d", "Conv2d", "MaxPool2d"} <= set(nn.__all__)
-
-
 @dataclass(frozen=True)
 class ConvNetwork:
     """A network for square images.

@@ -194,10 +194,9 @@ def _make(network: Recurrent, batch: int, peer: Peer) -> Work | None:
         return None
     parameters, x, labels = _start(network, batch)
     compiled = peer.name == "torch-compile"
-    trainer = models.torch_trainer(
+    trainer = models.trainer_of(
         peer.module,
-        partial(build, peer.module, network),
-        parameters,
+        build(peer.module, network, parameters),
         x,
         labels,
         fused=compiled or peer.name == "torch-fused",

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import convnets, models
+from benchmarks import convnets, models, recurrent, transformer
 from benchmarks.cases import EPS, Bounds, Case, GroupTarget, Target, Work, inputs
 from benchmarks.convnets import ConvNetwork
 from benchmarks.models import Network, NumpyNetwork, Trainer
 from benchmarks.peers import Peer
+from benchmarks.transformer import Transformer
 
 GROUPS: list[GroupTarget] = []
 
 _STEPS = 3  # that are checked
 
-AnyNetwork = Network | ConvNetwork
+AnyNetwork = Network | ConvNetwork | Transformer
 
 _DEEP = Network((784, 512, 256, 10), "ReLU")
 _NORMED = Network((784, 512, 512, 512, 10), "GELU", batch_norm=True)
@@ -32,29 +33,25 @@ ROWS = (
     (_NORMED, 32, 2.0, 2.5),
     (_NORMED, 128, 1.6, 1.9),
     (_NORMED, 1024, 1.3, 1.5),
-)
-_CONVOLUTIONAL = (
     (ConvNetwork("CNN", 1, 28), 64, 1.5, 2.2),
     (ConvNetwork("ResNet-8", 3, 32), 32, 2.0, 2.5),
+    (Transformer(), 16, 1.6, 2),
+    (Transformer(), 1, 3, 5),
 )
 _TINY = (
     (Network((5, 4, 3), "ReLU"), 6, 1, 1),
     (Network((5, 4, 4, 3), "Tanh"), 1, 1, 1),
     (Network((5, 4, 4, 3), "GELU", batch_norm=True), 6, 1, 1),
-)
-_TINY_CONVOLUTIONAL = (
     (ConvNetwork("CNN", 1, 8, width=3, hidden=5), 3, 1, 1),
     (ConvNetwork("ResNet-8", 3, 8, width=3), 4, 1, 1),
+    (Transformer(1, 8, 2, 5, 7), 2, 1, 1),
 )
 
 
 def cases(tiny: bool = False) -> list[Case]:
     """The networks of `ROWS`; the two small ones are held against JAX's jit as well."""
     found = []
-    rows: list[tuple[AnyNetwork, int, float, float]] = [*(_TINY if tiny else ROWS)]
-    if convnets.available():
-        rows += _TINY_CONVOLUTIONAL if tiny else _CONVOLUTIONAL
-    for network, batch, floor, aim in rows:
+    for network, batch, floor, aim in _TINY if tiny else ROWS:
         targets = [Target(floor=floor, aim=aim)]
         if isinstance(network, Network) and max(network.sizes) <= 64:
             targets.append(Target(floor=4, aim=None, peer="jax"))
@@ -69,7 +66,7 @@ def cases(tiny: bool = False) -> list[Case]:
                 targets=targets,
             )
         )
-    return found
+    return found + recurrent.cases(tiny)
 
 
 def _start(name: str, network: AnyNetwork, batch: int) -> tuple[Any, Any, Any]:
@@ -83,8 +80,10 @@ def _trainer(name: str, network: AnyNetwork, batch: int, peer: Peer) -> Trainer 
         compiled = peer.name == "torch-compile"
         # With compiled kernels for the rest, the fused optimizer is what one would take.
         fused = compiled or peer.name == "torch-fused"
-        return models.torch_trainer(peer.module, network, *start, fused=fused, compiled=compiled)
-    if isinstance(network, ConvNetwork):
+        build = transformer.build if isinstance(network, Transformer) else models.build
+        model = build(peer.module, network, start[0])
+        return models.trainer_of(peer.module, model, *start[1:], fused=fused, compiled=compiled)
+    if not isinstance(network, Network):
         return None
     plain = network.activation in ("ReLU", "Tanh") and not network.batch_norm
     if peer.name == "jax":
@@ -123,6 +122,8 @@ def _reference(
 ) -> tuple[list[Any], list[float], float, Any, float]:
     """In float64: gradients, their scales, their largest relative error, losses, and theirs."""
     parameters, x, labels = _start(name, network, batch)
+    if isinstance(network, Transformer):
+        return transformer.reference(name, network, batch, _STEPS)
     if isinstance(network, ConvNetwork):
         return _convolutional_reference(network, parameters, x, labels)
     model = NumpyNetwork(network, parameters, np.float64)
