@@ -91,8 +91,10 @@ Tensor map_planes(const Tensor& x, const PlaneMap& map, bool transposed) {
   const char* name = transposed ? map.backward_name : map.name;
   const Tensor source = contiguous(detach(x));
   const Pair sizes = transposed ? Pair{rows.in, cols.in} : Pair{rows.out, cols.out};
-  Tensor y = empty(with_last(x, map.rank, sizes), x.dtype(), x.device());
-  if (y.numel() != 0) {
+  const Dims out = with_last(x, map.rank, sizes);
+  const bool nothing = x.numel() == 0;  // and what it would be made of may be beyond measure
+  Tensor y = nothing ? zeros(out, x.dtype(), x.device()) : empty(out, x.dtype(), x.device());
+  if (!nothing && y.numel() != 0) {
     const LineMap of_rows = line_of(map.rows, x.dtype(), transposed);
     const LineMap of_cols = line_of(map.cols, x.dtype(), transposed);
     const Planes from(source, map.rank), to(y, map.rank);

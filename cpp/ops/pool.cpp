@@ -68,8 +68,10 @@ Tensor take_places(const Tensor& x, const Tensor& index, const Maxima& m);
 // The transpose of taking the maxima: g's elements at the places, zero elsewhere.
 Tensor put_places(const Tensor& g, const Tensor& index, const Maxima& m) {
   const Tensor values = contiguous(detach(g));
-  Tensor x = empty(m.input, g.dtype(), g.device());
-  if (x.numel() != 0) {
+  const bool nothing = g.numel() == 0;
+  Tensor x =
+      nothing ? zeros(m.input, g.dtype(), g.device()) : empty(m.input, g.dtype(), g.device());
+  if (!nothing && x.numel() != 0) {
     const Planes planes(x, m.rank), windows(values, m.rank), at(index, m.rank);
     call<&DeviceApi::max_pool_put>(
         g.device(), m.backward_name,
