@@ -5,6 +5,7 @@ from __future__ import annotations
 import lamina
 import lamina.nn.functional as F
 import numpy as np
+import op_table_dropout as drops
 import op_table_pad as pads
 import op_table_pool as pools
 from lamina import nn
@@ -299,11 +300,11 @@ def channels(rank):
 
 
 def alpha(x):
-    scale, shift = pools.alpha_scale(0.4)
+    scale, shift = drops.alpha_scale(0.4)
     ones = F.alpha_dropout(lamina.ones(x.shape, dtype=lamina.float64), 0.4, True).numpy()
     mask = np.abs(ones - (scale + shift)) < 1e-9
     assert 0 < mask.mean() < 1
-    return np.where(mask, scale * x + shift, scale * pools.ALPHA + shift)
+    return np.where(mask, scale * x + shift, scale * drops.ALPHA + shift)
 
 
 def dropout(name, x, reference, *more, **rest):

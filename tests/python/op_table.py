@@ -10,6 +10,7 @@ import op_table_activation
 import op_table_conv
 import op_table_attention
 import op_table_creation
+import op_table_dropout
 import op_table_linalg
 import op_table_loss_terms
 import op_table_losses
@@ -46,6 +47,7 @@ ROWS: list[Row] = [
     *op_table_losses.ROWS,
     *op_table_loss_terms.ROWS,
     *op_table_pool.ROWS,
+    *op_table_dropout.ROWS,
     *op_table_pad.ROWS,
     *op_table_rnn.ROWS,
     *op_table_creation.ROWS,
