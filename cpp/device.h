@@ -71,7 +71,8 @@ struct ConvArgs {
   Activation act = Activation::None;  // of y, or of x
 };
 
-// Normalisation of x [N, C, S] (rows) over N and S, one group a channel.
+// Normalisation of x [N, C, S] (rows) over N and S, one group a channel. Vectors [C] are
+// contiguous.
 struct BatchNormArgs {
   TensorRef x, y;          // [N, C, S]
   TensorRef weight, bias;  // [C] or undefined

@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/per_channel.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
@@ -33,23 +34,6 @@ struct Shape {
   int64_t grain(int64_t elements) const { return std::max<int64_t>(1, kTaskElements / elements); }
 };
 
-// One value a column, `otherwise` where there is none.
-template <class T>
-class PerColumn {
- public:
-  PerColumn(const TensorRef& t, int64_t count, T otherwise)
-      : filled_(t.defined() ? 0 : count), data_(t.as<T>()) {
-    if (data_ != nullptr) return;
-    std::fill_n(filled_.data(), count, otherwise);
-    data_ = filled_.data();
-  }
-  const T* at(int64_t column) const { return data_ + column; }
-
- private:
-  Workspace<T> filled_;
-  const T* data_;
-};
-
 template <class T>
 void run_group_norm(const GroupNormArgs& args) {
   const NormMicro<T>& m = micro().of<T>().norm;
@@ -59,8 +43,8 @@ void run_group_norm(const GroupNormArgs& args) {
   T* const y = args.y.as<T>();
   T* const mean = args.mean.as<T>();
   T* const invstd = args.invstd.as<T>();
-  const PerColumn<T> weight(args.weight, shape.params(), T(1));
-  const PerColumn<T> bias(args.bias, shape.params(), T(0));
+  const PerChannel<T> weight(args.weight, shape.params(), T(1));
+  const PerChannel<T> bias(args.bias, shape.params(), T(0));
   const int64_t groups = shape.groups, size = shape.group();
 
   const auto rows = [&](int64_t first, int64_t count, int64_t column) {
@@ -71,8 +55,8 @@ void run_group_norm(const GroupNormArgs& args) {
     const T* const from = x + row * size;
     double center = 0, m2 = 0;
     for (int64_t at = 0; at < size; at += kBlockElements)
-      m.moments(1, std::min(kBlockElements, size - at), from + at, 0, static_cast<double>(at),
-                &center, &m2);
+      m.moments(1, std::min(kBlockElements, size - at), from + at, kBlockElements,
+                static_cast<double>(at), &center, &m2);
     const double inv = 1 / std::sqrt(m2 / static_cast<double>(size) + args.eps);
     mean[row] = T(center);
     invstd[row] = T(inv);
@@ -139,7 +123,7 @@ template <class T>
 void run_rows_backward(const GroupNormBackwardArgs& args, const Shape& shape) {
   const NormMicro<T>& m = micro().of<T>().norm;
   const T* const mean = args.mean.as<T>();
-  const PerColumn<T> weight(args.weight, shape.params(), T(1));
+  const PerChannel<T> weight(args.weight, shape.params(), T(1));
   const int64_t groups = shape.groups, size = shape.group(), columns = shape.params();
   const int64_t samples =
       std::clamp(kPartElements / std::max<int64_t>(columns, 1), kLeastPartRows, kPartRows);
@@ -170,7 +154,7 @@ void run_rows_backward(const GroupNormBackwardArgs& args, const Shape& shape) {
 template <class T>
 void run_channels_backward(const GroupNormBackwardArgs& args, const Shape& shape) {
   const NormMicro<T>& m = micro().of<T>().norm;
-  const PerColumn<T> weight(args.weight, shape.params(), T(1));
+  const PerChannel<T> weight(args.weight, shape.params(), T(1));
   const int64_t size = shape.group(), columns = shape.params();
   const ColumnSums<double> sums(shape.n, columns);
   parallel_for(shape.n * shape.groups, shape.grain(size), [&](int64_t begin, int64_t end) {

@@ -13,6 +13,7 @@ import layer_table_conv
 import layer_table_pool
 import layer_table_embedding
 import layer_table_rnn
+import layer_table_norm
 from layer_table_row import Layer
 
 ROWS: list[Layer] = [
@@ -24,6 +25,7 @@ ROWS: list[Layer] = [
     *layer_table_attention.ROWS,
     *layer_table_embedding.ROWS,
     *layer_table_rnn.ROWS,
+    *layer_table_norm.ROWS,
 ]
 
 # The classes that a PyTorch user finds here.
@@ -138,12 +140,4 @@ CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList
 
 # Without a row yet.
 MISSING = {
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "LayerNorm",
-    "GroupNorm",
-    "InstanceNorm1d",
-    "InstanceNorm2d",
-    "RMSNorm",
-    "LocalResponseNorm",
 }

@@ -16,6 +16,7 @@ import op_table_loss_terms
 import op_table_losses
 import op_table_math
 import op_table_nn
+import op_table_norm
 import op_table_order
 import op_table_pad
 import op_table_pointwise
@@ -44,6 +45,7 @@ ROWS: list[Row] = [
     *op_table_activation.ROWS,
     *op_table_conv.ROWS,
     *op_table_attention.ROWS,
+    *op_table_norm.ROWS,
     *op_table_losses.ROWS,
     *op_table_loss_terms.ROWS,
     *op_table_pool.ROWS,

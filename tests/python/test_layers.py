@@ -34,16 +34,17 @@ def batch_norm_reference(x, mean, var, weight, bias, eps=1e-5):
     return (x - mean) / np.sqrt(var + eps) * weight + bias
 
 
-@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5)])
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (2, 3, 4, 2)])
 @pytest.mark.parametrize("momentum", [0.1, 0.4, None])
 def test_batch_norm(shape, momentum):
     rng = np.random.default_rng(1)
-    norm = nn.BatchNorm1d(3, momentum=momentum, dtype=lamina.float64)
+    cls = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
+    norm = cls(3, momentum=momentum, dtype=lamina.float64)
     weight, bias = rng.normal(size=3), rng.normal(size=3)
     norm.weight.data.copy_(lamina.tensor(weight.tolist()))
     norm.bias.data.copy_(lamina.tensor(bias.tolist()))
     weight, bias = np.array(norm.weight.tolist()), np.array(norm.bias.tolist())
-    axes = (0, 2)[: len(shape) - 1]
+    axes = (0, 2, 3)[: len(shape) - 1]
     mean, var = np.zeros(3), np.ones(3)
     for count in range(1, 4):
         x = rng.normal(2.0, 3.0, size=shape)
@@ -66,6 +67,43 @@ def test_batch_norm(shape, momentum):
     assert norm.running_var.tolist() == [1, 1, 1]
     assert norm.weight.tolist() == [1, 1, 1]
     assert norm.num_batches_tracked.item() == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 4, 2), (3, 5)])
+def test_instance_norm_running_statistics(shape):
+    rng = np.random.default_rng(3)
+    cls = nn.InstanceNorm2d if len(shape) == 4 else nn.InstanceNorm1d
+    norm = cls(3, momentum=0.3, track_running_stats=True, dtype=lamina.float64)
+    batched = shape if len(shape) > 2 else (1, *shape)
+    axes = tuple(range(2, len(batched)))
+    mean, var = np.zeros(3), np.ones(3)
+    for _ in range(3):
+        x = rng.normal(2.0, 3.0, size=batched)
+        norm(lamina.tensor(x.reshape(shape).tolist(), dtype=lamina.float64))
+        mean = 0.7 * mean + 0.3 * x.mean(axes).mean(0)  # the samples' own, averaged
+        var = 0.7 * var + 0.3 * x.var(axes, ddof=1).mean(0)
+        np.testing.assert_allclose(norm.running_mean.tolist(), mean, rtol=1e-12)
+        np.testing.assert_allclose(norm.running_var.tolist(), var, rtol=1e-12)
+    assert norm.num_batches_tracked.item() == 0  # PyTorch does not count them either
+    y = norm.eval()(lamina.tensor(x.reshape(shape).tolist(), dtype=lamina.float64))
+    expected = batch_norm_reference(x, mean, var, np.ones(3), np.zeros(3)).reshape(shape)
+    np.testing.assert_allclose(y.tolist(), expected, rtol=1e-12, atol=1e-12)
+    same = cls(3, track_running_stats=True, dtype=lamina.float64)
+    same.load_state_dict(norm.state_dict())
+    np.testing.assert_array_equal(same.running_var.numpy(), norm.running_var.numpy())
+
+
+def test_instance_norm_of_other_channels():
+    norm = nn.InstanceNorm1d(4)
+    with pytest.warns(UserWarning, match=r"InstanceNorm1d: the input has 3 channels"):
+        assert norm(lamina.randn(2, 3, 5)).shape == (2, 3, 5)
+
+
+def test_rms_norm_epsilon_is_the_dtypes():
+    for dtype in (lamina.float32, lamina.float64):
+        tiny = lamina.full((4,), lamina.finfo(dtype).eps ** 0.5, dtype=dtype)
+        # mean(x^2) is eps: half of what is under the root.
+        np.testing.assert_allclose(nn.RMSNorm(4, dtype=dtype)(tiny).tolist(), 0.5**0.5, rtol=1e-6)
 
 
 def test_batch_norm_variants():

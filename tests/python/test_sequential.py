@@ -55,6 +55,32 @@ def test_an_activation_is_part_of_its_layer():
     assert names(by_hand(model, lamina.randn(3, 3)))[:3] == ["relu", "batch_norm", "linear"]
 
 
+def test_norms_run_natively_too():
+    x = lamina.randn(2, 3, 4, 5)
+    layers = [
+        nn.LayerNorm(5),
+        nn.ReLU(),
+        nn.BatchNorm2d(3),
+        nn.Tanh(),
+        nn.LayerNorm((4, 5), bias=False),
+    ]
+    model = nn.Sequential(*layers)
+    twin = copy.deepcopy(model)
+    joined, apart = model(x), by_hand(twin, x)
+    assert joined.tolist() == apart.tolist()
+    pairs = zip(gradients(model, joined), gradients(twin, apart), strict=True)
+    assert all(a.tolist() == b.tolist() for a, b in pairs)
+    assert names(joined) == ["layer_norm", "batch_norm", "relu", "layer_norm"]
+    with pytest.raises(ValueError, match=r"layer_norm: the input's last sizes(.|\n)*LayerNorm"):
+        model(lamina.randn(2, 3, 4, 6))
+    model[0].eps = 3  # not what the class makes of it: called as any other module
+    assert (
+        model[0](x).tolist()
+        == nn.functional.layer_norm(x, (5,), layers[0].weight, layers[0].bias, 3).tolist()
+    )
+    assert model(x).tolist() == by_hand(model, x).tolist()
+
+
 def test_hooks_are_called():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Tanh())
     seen = []
