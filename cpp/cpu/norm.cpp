@@ -15,11 +15,11 @@
 // Chunks of 64 rows and blocks of 8 made no difference. A matrix of one chunk is cut into strips of
 // 64 channels instead: it is in L2, and the threads share it.
 //
-// What lost: copying a strip into adjacent memory while its statistics are taken, lest its rows,
-// a power of two apart, push each other out of L2. They do not (pages lie anywhere in it), and the
-// copy cost 10% forward and 50% backward, of [32, 32, 32, 32] as well. There the forward's second
-// pass over a block fetches the next (15%); fetching y, dx or the backward's operands lost or did
-// nothing, as these wait for L3's bandwidth: 12 MB in 100 us.
+// What lost: copying a strip into adjacent memory while its statistics are taken, lest its rows, a
+// power of two apart, push each other out of L2. It cost 10% forward and 50% backward, of
+// [32, 32, 32, 32] as well: L2 holds a strip as it is, presumably as its pages lie anywhere. There
+// the forward's second pass over a block fetches the next (15%); fetching y, dx or the backward's
+// operands lost or did nothing: 12 MB through L3 in 100 us look like its bandwidth.
 #include <algorithm>
 #include <cmath>
 

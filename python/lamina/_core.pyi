@@ -1077,16 +1077,49 @@ def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def adadelta_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    rho: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
+def adagrad_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    lr_decay: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
 def adam_step(
     group: Any,
+    factor: builtins.float,
     lr: builtins.float,
     beta1: builtins.float,
     beta2: builtins.float,
     eps: builtins.float,
     weight_decay: builtins.float,
     decoupled: builtins.bool,
-    maximize: builtins.bool,
 ) -> None: ...
+def adamax_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
+def adaptive_avg_pool1d(input: Tensor, output_size: _Ints) -> Tensor: ...
+def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor: ...
+def adaptive_max_pool1d(
+    input: Tensor, output_size: _Ints, return_indices: builtins.bool = False
+) -> Any: ...
+def adaptive_max_pool2d(
+    input: Tensor, output_size: _Ints, return_indices: builtins.bool = False
+) -> Any: ...
 def add(
     input: Tensor | _Number,
     other: Tensor | _Number,
@@ -1155,6 +1188,12 @@ def allclose(
     equal_nan: builtins.bool = False,
 ) -> builtins.bool: ...
 def allocator_stats() -> dict[builtins.str, builtins.int]: ...
+def alpha_dropout(
+    input: Tensor,
+    p: builtins.float = 0.5,
+    training: builtins.bool = False,
+    inplace: builtins.bool = False,
+) -> Tensor: ...
 def amax(
     input: Tensor,
     dim: _Ints | None = None,
@@ -1229,6 +1268,15 @@ def asarray(
     copy: builtins.bool | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def asgd_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    lambd: builtins.float,
+    alpha: builtins.float,
+    t0: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1236,6 +1284,23 @@ def atan2(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: _Ints,
+    stride: _Ints | None = None,
+    padding: _Ints = 0,
+    ceil_mode: builtins.bool = False,
+    count_include_pad: builtins.bool = True,
+) -> Tensor: ...
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: _Ints,
+    stride: _Ints | None = None,
+    padding: _Ints = 0,
+    ceil_mode: builtins.bool = False,
+    count_include_pad: builtins.bool = True,
+    divisor_override: builtins.int | None = None,
+) -> Tensor: ...
 def backward(
     tensors: Sequence[Tensor],
     grad_tensors: Sequence[Tensor | None] | None = None,
@@ -1279,6 +1344,12 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor: .
 def bernoulli(
     input: Tensor, p: builtins.float, *, generator: Generator | None = None
 ) -> Tensor: ...
+def bilinear(
+    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor: ...
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: builtins.str = "mean"
+) -> Tensor: ...
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -1318,6 +1389,8 @@ def cdist(
     x1: Tensor, x2: Tensor, p: builtins.float = 2.0, compute_mode: builtins.str | None = None
 ) -> Tensor: ...
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def celu(input: Tensor, alpha: builtins.float = 1, inplace: builtins.bool = False) -> Tensor: ...
+def celu_(input: Tensor, alpha: builtins.float = 1) -> Tensor: ...
 def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> tuple[Tensor, ...]: ...
 def clamp(
     input: Tensor,
@@ -1339,7 +1412,25 @@ def clip(
     *,
     out: Tensor | None = None,
 ) -> Tensor: ...
+def clip_grad_norm_(
+    parameters: Sequence[Tensor],
+    max_norm: builtins.float,
+    norm_type: builtins.float = 2.0,
+    error_if_nonfinite: builtins.bool = False,
+) -> Tensor: ...
+def clip_grad_value_(parameters: Sequence[Tensor], clip_value: builtins.float) -> None: ...
+def clip_grads_with_norm_(
+    parameters: Sequence[Tensor], max_norm: builtins.float, total_norm: builtins.float
+) -> None: ...
 def clone(input: Tensor) -> Tensor: ...
+def col2im(
+    input: Tensor,
+    output_size: _Ints,
+    kernel_size: _Ints,
+    dilation: _Ints = 1,
+    padding: _Ints = 0,
+    stride: _Ints = 1,
+) -> Tensor: ...
 def column_stack(tensors: Sequence[Tensor]) -> Tensor: ...
 def concat(
     tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None
@@ -1347,8 +1438,100 @@ def concat(
 def concatenate(
     tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None
 ) -> Tensor: ...
+@overload
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Ints = 1,
+    padding: _Ints = 0,
+    dilation: _Ints = 1,
+    groups: builtins.int = 1,
+) -> Tensor: ...
+@overload
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Ints = 1,
+    padding: builtins.str = "valid",
+    dilation: _Ints = 1,
+    groups: builtins.int = 1,
+) -> Tensor: ...
+@overload
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Ints = 1,
+    padding: _Ints = 0,
+    dilation: _Ints = 1,
+    groups: builtins.int = 1,
+) -> Tensor: ...
+@overload
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Ints = 1,
+    padding: builtins.str = "valid",
+    dilation: _Ints = 1,
+    groups: builtins.int = 1,
+) -> Tensor: ...
+@overload
+def conv_act(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: _Ints,
+    padding: _Ints,
+    dilation: _Ints,
+    groups: builtins.int,
+    activation: builtins.str,
+) -> Tensor: ...
+@overload
+def conv_act(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: _Ints,
+    padding: builtins.str,
+    dilation: _Ints,
+    groups: builtins.int,
+    activation: builtins.str,
+) -> Tensor: ...
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Ints = 1,
+    padding: _Ints = 0,
+    output_padding: _Ints = 0,
+    groups: builtins.int = 1,
+    dilation: _Ints = 1,
+) -> Tensor: ...
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Ints = 1,
+    padding: _Ints = 0,
+    output_padding: _Ints = 0,
+    groups: builtins.int = 1,
+    dilation: _Ints = 1,
+) -> Tensor: ...
 def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: builtins.float = 0,
+    reduction: builtins.str = "mean",
+) -> Tensor: ...
+def cosine_similarity(
+    x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-8
+) -> Tensor: ...
 def count_nonzero(input: Tensor, dim: _Ints | None = None) -> Tensor: ...
 def cpu_info() -> dict[builtins.str, Any]: ...
 def cross_entropy(
@@ -1398,12 +1581,53 @@ def divide(
     out: Tensor | None = None,
 ) -> Tensor: ...
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def dropout(input: Tensor, p: builtins.float = 0.5, training: builtins.bool = True) -> Tensor: ...
+def dropout(
+    input: Tensor,
+    p: builtins.float = 0.5,
+    training: builtins.bool = True,
+    inplace: builtins.bool = False,
+) -> Tensor: ...
+def dropout1d(
+    input: Tensor,
+    p: builtins.float = 0.5,
+    training: builtins.bool = True,
+    inplace: builtins.bool = False,
+) -> Tensor: ...
+def dropout2d(
+    input: Tensor,
+    p: builtins.float = 0.5,
+    training: builtins.bool = True,
+    inplace: builtins.bool = False,
+) -> Tensor: ...
 def dstack(tensors: Sequence[Tensor]) -> Tensor: ...
 @overload
 def einsum(equation: builtins.str, *operands: Tensor) -> Tensor: ...
 @overload
 def einsum(equation: builtins.str, operands: Sequence[Tensor]) -> Tensor: ...
+def elu(input: Tensor, alpha: builtins.float = 1, inplace: builtins.bool = False) -> Tensor: ...
+def elu_(input: Tensor, alpha: builtins.float = 1) -> Tensor: ...
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: builtins.int | None = None,
+    max_norm: builtins.float | None = None,
+    norm_type: builtins.float = 2.0,
+    scale_grad_by_freq: builtins.bool = False,
+    sparse: builtins.bool = False,
+) -> Tensor: ...
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: builtins.float | None = None,
+    norm_type: builtins.float = 2.0,
+    scale_grad_by_freq: builtins.bool = False,
+    mode: builtins.str = "mean",
+    sparse: builtins.bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: builtins.bool = False,
+    padding_idx: builtins.int | None = None,
+) -> Tensor: ...
 @overload
 def empty(
     *size: builtins.int,
@@ -1493,6 +1717,14 @@ def gather(
     out: Tensor | None = None,
 ) -> Tensor: ...
 def gather_rows(input: Tensor, index: Tensor) -> Tensor: ...
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | _Number,
+    full: builtins.bool = False,
+    eps: builtins.float = 1e-6,
+    reduction: builtins.str = "mean",
+) -> Tensor: ...
 def ge(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1500,6 +1732,7 @@ def gelu(input: Tensor, *, approximate: builtins.str = "none") -> Tensor: ...
 def get_default_dtype() -> _dtype: ...
 def get_num_threads() -> builtins.int: ...
 def get_rng_state() -> Tensor: ...
+def glu(input: Tensor, dim: builtins.int = -1) -> Tensor: ...
 def grad(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
@@ -1508,11 +1741,19 @@ def grad(
     create_graph: builtins.bool = False,
     allow_unused: builtins.bool = False,
 ) -> tuple[Any, ...]: ...
+def grad_norm(groups: Any) -> builtins.float: ...
 def greater(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def greater_equal(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
+) -> Tensor: ...
+def group_norm(
+    input: Tensor,
+    num_groups: builtins.int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-5,
 ) -> Tensor: ...
 @overload
 def gru(
@@ -1549,9 +1790,37 @@ def gru_cell(
 def gt(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def gumbel_softmax(
+    logits: Tensor,
+    tau: builtins.float = 1,
+    hard: builtins.bool = False,
+    eps: builtins.float = 1e-10,
+    dim: builtins.int = -1,
+) -> Tensor: ...
+def hardshrink(input: Tensor, lambd: builtins.float = 0.5) -> Tensor: ...
+def hardsigmoid(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...
+def hardswish(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...
+def hardtanh(
+    input: Tensor,
+    min_val: builtins.float = -1,
+    max_val: builtins.float = 1,
+    inplace: builtins.bool = False,
+) -> Tensor: ...
+def hardtanh_(
+    input: Tensor, min_val: builtins.float = -1, max_val: builtins.float = 1
+) -> Tensor: ...
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: builtins.float = 1, reduction: builtins.str = "mean"
+) -> Tensor: ...
 def hstack(tensors: Sequence[Tensor]) -> Tensor: ...
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: builtins.str = "mean", delta: builtins.float = 1
+) -> Tensor: ...
 def hypot(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
+) -> Tensor: ...
+def im2col(
+    input: Tensor, kernel_size: _Ints, dilation: _Ints = 1, padding: _Ints = 0, stride: _Ints = 1
 ) -> Tensor: ...
 def index_add(
     input: Tensor, dim: builtins.int, index: Tensor, source: Tensor, *, alpha: _Number = 1
@@ -1565,6 +1834,24 @@ def index_select(
 ) -> Tensor: ...
 def initial_seed() -> builtins.int: ...
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: builtins.bool = True,
+    momentum: builtins.float = 0.1,
+    eps: builtins.float = 1e-5,
+) -> Tensor: ...
+def interpolate(
+    input: Tensor,
+    size: _Ints,
+    scale_rows: builtins.float | None = None,
+    scale_columns: builtins.float | None = None,
+    mode: builtins.str = "nearest",
+    align_corners: builtins.bool = False,
+) -> Tensor: ...
 def is_floating_point(input: Tensor) -> builtins.bool: ...
 def is_grad_enabled() -> builtins.bool: ...
 def is_tensor(obj: Any) -> builtins.bool: ...
@@ -1578,15 +1865,34 @@ def isclose(
 def isfinite(input: Tensor) -> Tensor: ...
 def isinf(input: Tensor) -> Tensor: ...
 def isnan(input: Tensor) -> Tensor: ...
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    reduction: builtins.str = "mean",
+    log_target: builtins.bool = False,
+) -> Tensor: ...
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def l1_loss(input: Tensor, target: Tensor, reduction: builtins.str = "mean") -> Tensor: ...
+def layer_norm(
+    input: Tensor,
+    normalized_shape: _Ints,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-5,
+) -> Tensor: ...
 def le(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
-def leaky_relu(input: Tensor, negative_slope: builtins.float = 0.01) -> Tensor: ...
+def leaky_relu(
+    input: Tensor, negative_slope: builtins.float = 0.01, inplace: builtins.bool = False
+) -> Tensor: ...
+def leaky_relu_(input: Tensor, negative_slope: builtins.float = 0.01) -> Tensor: ...
 def lerp(
     input: Tensor, end: Tensor, weight: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def lerp_many(
+    targets: Sequence[Tensor], sources: Sequence[Tensor], weight: builtins.float
+) -> None: ...
 def less(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1660,6 +1966,21 @@ def linspace(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def lion_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    weight_decay: builtins.float,
+) -> None: ...
+def local_response_norm(
+    input: Tensor,
+    size: builtins.int,
+    alpha: builtins.float = 1e-4,
+    beta: builtins.float = 0.75,
+    k: builtins.float = 1.0,
+) -> Tensor: ...
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1675,6 +1996,7 @@ def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> T
 def logit(
     input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None
 ) -> Tensor: ...
+def logsigmoid(input: Tensor) -> Tensor: ...
 def logspace(
     start: _Number,
     end: _Number,
@@ -1724,6 +2046,13 @@ def lt(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def manual_seed(seed: Any) -> Generator: ...
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: builtins.float = 0,
+    reduction: builtins.str = "mean",
+) -> Tensor: ...
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | _Number) -> Tensor: ...
 def masked_select(input: Tensor, mask: Tensor) -> Tensor: ...
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1733,6 +2062,32 @@ def max(input: Tensor) -> Tensor: ...
 def max(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False) -> values_and_indices: ...
 @overload
 def max(input: Tensor, other: Tensor) -> Tensor: ...
+def max_pool1d(
+    input: Tensor,
+    kernel_size: _Ints,
+    stride: _Ints | None = None,
+    padding: _Ints = 0,
+    dilation: _Ints = 1,
+    ceil_mode: builtins.bool = False,
+    return_indices: builtins.bool = False,
+) -> Any: ...
+def max_pool2d(
+    input: Tensor,
+    kernel_size: _Ints,
+    stride: _Ints | None = None,
+    padding: _Ints = 0,
+    dilation: _Ints = 1,
+    ceil_mode: builtins.bool = False,
+    return_indices: builtins.bool = False,
+) -> Any: ...
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _Ints,
+    stride: _Ints | None = None,
+    padding: _Ints = 0,
+    output_size: _Ints | None = None,
+) -> Tensor: ...
 def maximum(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -1763,12 +2118,24 @@ def min(input: Tensor, other: Tensor) -> Tensor: ...
 def minimum(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def mish(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def moveaxis(input: Tensor, source: _Ints, destination: _Ints) -> Tensor: ...
 def movedim(input: Tensor, source: _Ints, destination: _Ints) -> Tensor: ...
 def mse_loss(input: Tensor, target: Tensor, reduction: builtins.str = "mean") -> Tensor: ...
 def mul(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
+) -> Tensor: ...
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: builtins.int = 1,
+    margin: builtins.float = 1,
+    weight: Tensor | None = None,
+    reduction: builtins.str = "mean",
+) -> Tensor: ...
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: builtins.str = "mean"
 ) -> Tensor: ...
 def multinomial(
     input: Tensor,
@@ -1780,7 +2147,32 @@ def multinomial(
 def multiply(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def muon_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    weight_decay: builtins.float,
+    momentum: builtins.float,
+    nesterov: builtins.bool,
+    a: builtins.float,
+    b: builtins.float,
+    c: builtins.float,
+    eps: builtins.float,
+    ns_steps: builtins.int,
+    match_rms_adamw: builtins.bool,
+) -> None: ...
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def nadam_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+    momentum_decay: builtins.float,
+    decoupled: builtins.bool,
+) -> None: ...
 def nan_to_num(
     input: Tensor,
     nan: builtins.float = 0,
@@ -1844,10 +2236,19 @@ def normal(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def normalize(
+    input: Tensor,
+    p: builtins.float = 2,
+    dim: builtins.int = 1,
+    eps: builtins.float = 1e-12,
+    *,
+    out: Tensor | None = None,
+) -> Tensor: ...
 def not_equal(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
 def numel(input: Tensor) -> builtins.int: ...
+def one_hot(input: Tensor, num_classes: builtins.int = -1) -> Tensor: ...
 @overload
 def ones(
     *size: builtins.int,
@@ -1875,14 +2276,36 @@ def optimizer_group(
     state1: Sequence[Tensor] | None,
     state2: Sequence[Tensor] | None,
     state3: Sequence[Tensor] | None,
-    steps: Tensor,
+    scalars: Tensor,
 ) -> Any: ...
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def pad(
+    input: Tensor, pad: _Ints, mode: builtins.str = "constant", value: _Number | None = None
+) -> Tensor: ...
+def pairwise_distance(
+    x1: Tensor,
+    x2: Tensor,
+    p: builtins.float = 2,
+    eps: builtins.float = 1e-6,
+    keepdim: builtins.bool = False,
+) -> Tensor: ...
+def pdist(input: Tensor, p: builtins.float = 2) -> Tensor: ...
 def permute(input: Tensor, dims: _Ints) -> Tensor: ...
+def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor: ...
+def pixel_unshuffle(input: Tensor, downscale_factor: builtins.int) -> Tensor: ...
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: builtins.bool = True,
+    full: builtins.bool = False,
+    eps: builtins.float = 1e-8,
+    reduction: builtins.str = "mean",
+) -> Tensor: ...
 def positive(input: Tensor) -> Tensor: ...
 def pow(
     input: Tensor | _Number, exponent: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
+def prelu(input: Tensor, weight: Tensor) -> Tensor: ...
 def prod(
     input: Tensor,
     dim: _Ints | None = None,
@@ -1911,6 +2334,16 @@ def quantile(
     interpolation: builtins.str = "linear",
     out: Tensor | None = None,
 ) -> Tensor: ...
+def radam_step(
+    group: Any,
+    factor: builtins.float,
+    lr: builtins.float,
+    beta1: builtins.float,
+    beta2: builtins.float,
+    eps: builtins.float,
+    weight_decay: builtins.float,
+    decoupled: builtins.bool,
+) -> None: ...
 @overload
 def rand(
     *size: builtins.int,
@@ -2009,7 +2442,9 @@ def randperm(
 ) -> Tensor: ...
 def ravel(input: Tensor) -> Tensor: ...
 def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def relu(input: Tensor, inplace: builtins.bool = False, *, out: Tensor | None = None) -> Tensor: ...
+def relu6(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...
+def relu_(input: Tensor) -> Tensor: ...
 def remainder(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
@@ -2033,14 +2468,20 @@ def repeat_interleave(
 def repeat_interleave(repeats: Tensor, *, output_size: builtins.int | None = None) -> Tensor: ...
 def reshape(input: Tensor, shape: _Ints) -> Tensor: ...
 def result_type(tensor1: Tensor | _Number, tensor2: Tensor | _Number) -> _dtype: ...
+def rms_norm(
+    input: Tensor,
+    normalized_shape: _Ints,
+    weight: Tensor | None = None,
+    eps: builtins.float | None = None,
+) -> Tensor: ...
 def rmsprop_step(
     group: Any,
+    factor: builtins.float,
     lr: builtins.float,
     alpha: builtins.float,
     eps: builtins.float,
     weight_decay: builtins.float,
     momentum: builtins.float,
-    maximize: builtins.bool,
 ) -> None: ...
 @overload
 def rnn_relu(
@@ -2108,10 +2549,42 @@ def rnn_tanh_cell(
 ) -> Tensor: ...
 def roll(input: Tensor, shifts: _Ints, dims: _Ints | None = None) -> Tensor: ...
 def round(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def rprop_step(
+    group: Any,
+    factor: builtins.float,
+    eta_minus: builtins.float,
+    eta_plus: builtins.float,
+    smallest: builtins.float,
+    largest: builtins.float,
+) -> None: ...
+def rrelu(
+    input: Tensor,
+    lower: builtins.float = 0.125,
+    upper: builtins.float = 0.3333333333333333,
+    training: builtins.bool = False,
+    inplace: builtins.bool = False,
+) -> Tensor: ...
+def rrelu_(
+    input: Tensor,
+    lower: builtins.float = 0.125,
+    upper: builtins.float = 0.3333333333333333,
+    training: builtins.bool = False,
+) -> Tensor: ...
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsub(input: Tensor, other: Tensor | _Number, *, alpha: _Number = 1) -> Tensor: ...
 def run_layers(sequential: Any, input: Any) -> Any: ...
 def same_objects(found: Any, wanted: Any) -> builtins.bool: ...
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: builtins.float = 0.0,
+    is_causal: builtins.bool = False,
+    *,
+    scale: builtins.float | None = None,
+    enable_gqa: builtins.bool = False,
+) -> Tensor: ...
 @overload
 def scatter(
     input: Tensor,
@@ -2133,6 +2606,8 @@ def scatter(
 def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor: ...
 def seed() -> builtins.int: ...
 def select(input: Tensor, dim: builtins.int, index: builtins.int) -> Tensor: ...
+def selu(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...
+def selu_(input: Tensor) -> Tensor: ...
 def set_default_dtype(d: _Dtype) -> None: ...
 def set_grad_enabled(mode: builtins.bool) -> None: ...
 def set_layers(classes: Any, annotate: Any) -> None: ...
@@ -2148,21 +2623,28 @@ def set_printoptions(
 def set_rng_state(new_state: Tensor) -> None: ...
 def sgd_step(
     group: Any,
+    factor: builtins.float,
     lr: builtins.float,
     momentum: builtins.float,
     dampening: builtins.float,
     weight_decay: builtins.float,
     nesterov: builtins.bool,
-    maximize: builtins.bool,
 ) -> None: ...
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def silu(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def silu(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...
 def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: builtins.str = "mean", beta: builtins.float = 1
+) -> Tensor: ...
+def soft_margin_loss(input: Tensor, target: Tensor, reduction: builtins.str = "mean") -> Tensor: ...
 def softmax(input: Tensor, dim: builtins.int, *, dtype: _Dtype | None = None) -> Tensor: ...
+def softmin(input: Tensor, dim: builtins.int, *, dtype: _Dtype | None = None) -> Tensor: ...
 def softplus(input: Tensor, beta: builtins.float = 1, threshold: builtins.float = 20) -> Tensor: ...
+def softshrink(input: Tensor, lambd: builtins.float = 0.5) -> Tensor: ...
+def softsign(input: Tensor) -> Tensor: ...
 def sort(
     input: Tensor,
     dim: builtins.int = -1,
@@ -2244,6 +2726,7 @@ def take(input: Tensor, index: Tensor) -> Tensor: ...
 def take_along_dim(input: Tensor, indices: Tensor, dim: builtins.int | None = None) -> Tensor: ...
 def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def tanhshrink(input: Tensor) -> Tensor: ...
 def tensor(
     data: Any,
     *,
@@ -2255,6 +2738,10 @@ def tensor(
 def tensordot(a: Tensor, b: Tensor, dims: builtins.int = 2) -> Tensor: ...
 @overload
 def tensordot(a: Tensor, b: Tensor, dims: Any) -> Tensor: ...
+def threshold(
+    input: Tensor, threshold: builtins.float, value: builtins.float, inplace: builtins.bool = False
+) -> Tensor: ...
+def threshold_(input: Tensor, threshold: builtins.float, value: builtins.float) -> Tensor: ...
 def tile(input: Tensor, dims: _Ints) -> Tensor: ...
 def topk(
     input: Tensor,
@@ -2263,6 +2750,8 @@ def topk(
     largest: builtins.bool = True,
     sorted: builtins.bool = True,
 ) -> values_and_indices: ...
+def total_norm(tensors: Sequence[Tensor], norm_type: builtins.float = 2.0) -> Tensor: ...
+def touched_rows(input: Tensor) -> Tensor: ...
 def trace(input: Tensor) -> Tensor: ...
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor: ...
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor: ...
@@ -2273,6 +2762,16 @@ def tril_indices(
     *,
     dtype: _Dtype | None = None,
     device: _Device | None = None,
+) -> Tensor: ...
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: builtins.float = 1,
+    p: builtins.float = 2,
+    eps: builtins.float = 1e-6,
+    swap: builtins.bool = False,
+    reduction: builtins.str = "mean",
 ) -> Tensor: ...
 def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor: ...
 def triu_indices(

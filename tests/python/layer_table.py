@@ -8,12 +8,12 @@ from __future__ import annotations
 import layer_table_activation
 import layer_table_attention
 import layer_table_basic
-import layer_table_loss
 import layer_table_conv
-import layer_table_pool
 import layer_table_embedding
-import layer_table_rnn
+import layer_table_loss
 import layer_table_norm
+import layer_table_pool
+import layer_table_rnn
 from layer_table_row import Layer
 
 ROWS: list[Layer] = [
@@ -137,7 +137,3 @@ NAMES = [
 
 # Classes that hold others: test_module.py, test_sequential.py.
 CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
-
-# Without a row yet.
-MISSING = {
-}

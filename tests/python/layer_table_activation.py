@@ -265,16 +265,6 @@ OTHERS = [
     ),
     # What is dropped in training is drawn: test_layers.py. Here the two ends, and evaluation.
     Layer(
-        "Dropout",
-        lambda: nn.Dropout(0.3),
-        [X],
-        lambda state, x: x,
-        "Dropout(p=0.3, inplace=False)",
-        training=False,
-        more=MORE,
-        wrong=[refused(lambda: nn.Dropout(1.5), r"^Dropout: p must be in \[0, 1\], got 1.5")],
-    ),
-    Layer(
         "Dropout:everything",
         lambda: nn.Dropout(1.0),
         [X],

@@ -7,8 +7,8 @@ one, or in `ELSEWHERE` with the place that tests it.
 from __future__ import annotations
 
 import op_table_activation
-import op_table_conv
 import op_table_attention
+import op_table_conv
 import op_table_creation
 import op_table_dropout
 import op_table_linalg

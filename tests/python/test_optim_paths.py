@@ -301,7 +301,7 @@ def test_trajectories(method, options, update, gradient):
 
 
 def test_every_fused_method_has_a_path():
-    assert {case[0].__name__ for case in CASES} | {"LBFGS", "Muon", "Optimizer"} == {
+    assert {case[0].__name__ for case in CASES} | {"LBFGS", "Muon", "Optimizer", "SparseAdam"} == {
         found for found in optim.__all__ if found not in ("lr_scheduler", "swa_utils")
     }
 

@@ -21,6 +21,8 @@ from lamina.nn.activation import (
     Tanh,
     Tanhshrink,
 )
+from lamina.nn.attention import MultiheadAttention
+from lamina.nn.batchnorm import BatchNorm1d, BatchNorm2d
 from lamina.nn.class_loss import (
     CrossEntropyLoss,
     MultiLabelSoftMarginLoss,
@@ -28,6 +30,7 @@ from lamina.nn.class_loss import (
     NLLLoss,
 )
 from lamina.nn.container import Flatten, Identity, ModuleList, Sequential, Unflatten
+from lamina.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from lamina.nn.distance import (
     CosineEmbeddingLoss,
     CosineSimilarity,
@@ -35,12 +38,9 @@ from lamina.nn.distance import (
     PairwiseDistance,
     TripletMarginLoss,
 )
-from lamina.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from lamina.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
-from lamina.nn.fold import Fold, Unfold
-from lamina.nn.attention import MultiheadAttention
-from lamina.nn.batchnorm import BatchNorm1d, BatchNorm2d
 from lamina.nn.embedding import Embedding, EmbeddingBag
+from lamina.nn.fold import Fold, Unfold
 from lamina.nn.instancenorm import InstanceNorm1d, InstanceNorm2d
 from lamina.nn.keyed import ModuleDict, ParameterDict, ParameterList
 from lamina.nn.linear import Bilinear, Linear
@@ -58,6 +58,7 @@ from lamina.nn.loss import (
     SoftMarginLoss,
 )
 from lamina.nn.module import Module
+from lamina.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from lamina.nn.padding import (
     ConstantPad1d,
     ConstantPad2d,
@@ -67,8 +68,18 @@ from lamina.nn.padding import (
     ReplicationPad2d,
     ZeroPad2d,
 )
-from lamina.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from lamina.nn.parameter import Buffer, Parameter
+from lamina.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxUnpool2d,
+)
 from lamina.nn.rectifier import (
     Hardshrink,
     Hardsigmoid,
@@ -82,29 +93,21 @@ from lamina.nn.rectifier import (
     Softshrink,
     Threshold,
 )
-from lamina.nn.pooling import (
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AdaptiveMaxPool1d,
-    AdaptiveMaxPool2d,
-    AvgPool1d,
-    AvgPool2d,
-    MaxPool1d,
-    MaxPool2d,
-    MaxUnpool2d,
-from lamina.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample
-from lamina.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
-from lamina.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 from lamina.nn.rnn import GRU, LSTM, RNN
 from lamina.nn.rnn_cell import GRUCell, LSTMCell, RNNCell
+from lamina.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
+from lamina.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from lamina.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
-    "BCELoss",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool1d",
@@ -112,22 +115,20 @@ __all__ = [
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
-    "GRU",
-    "LSTM",
-    "RNN",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
-    "Bilinear",
     "BatchNorm2d",
+    "Bilinear",
     "Buffer",
-    "CosineEmbeddingLoss",
-    "CosineSimilarity",
+    "ConstantPad1d",
+    "ConstantPad2d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
-    "ConstantPad1d",
-    "ConstantPad2d",
+    "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -135,34 +136,34 @@ __all__ = [
     "Embedding",
     "EmbeddingBag",
     "Flatten",
+    "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "HingeEmbeddingLoss",
     "HuberLoss",
-    "Fold",
-    "GroupNorm",
-    "GRUCell",
     "Identity",
-    "KLDivLoss",
     "InstanceNorm1d",
     "InstanceNorm2d",
+    "KLDivLoss",
     "L1Loss",
-    "LayerNorm",
     "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
-    "LogSigmoid",
     "LocalResponseNorm",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
-    "Mish",
     "MaxPool1d",
     "MaxPool2d",
     "MaxUnpool2d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -175,12 +176,12 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
-    "PoissonNLLLoss",
-    "RReLU",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -200,16 +201,16 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
-    "TripletMarginLoss",
-    "Unflatten",
-    "Unfold",
-    "Upsample",
-    "ZeroPad2d",
     "Transformer",
     "TransformerDecoder",
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "TripletMarginLoss",
+    "Unflatten",
+    "Unfold",
+    "Upsample",
+    "ZeroPad2d",
     "functional",
     "init",
     "utils",

@@ -169,7 +169,7 @@ class BatchNorm2d(_BatchNorm):
     >>> import lamina
     >>> from lamina import nn
     >>> norm = nn.BatchNorm2d(2, affine=False)
-    >>> norm(lamina.tensor([1.0, 3.0, -2.0, 2.0]).view(1, 2, 1, 2)).round(decimals=3).tolist()
+    >>> norm(lamina.tensor([1.0, 3.0, -2.0, 2.0]).view(1, 2, 1, 2)).round().tolist()
     [[[[-1.0, 1.0]], [[-1.0, 1.0]]]]
     """
 

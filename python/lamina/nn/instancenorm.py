@@ -98,7 +98,7 @@ class InstanceNorm1d(_InstanceNorm):
     --------
     >>> import lamina
     >>> from lamina import nn
-    >>> nn.InstanceNorm1d(2)(lamina.tensor([[1.0, 3.0], [7.0, 3.0]])).round(decimals=3).tolist()
+    >>> nn.InstanceNorm1d(2)(lamina.tensor([[1.0, 3.0], [7.0, 3.0]])).round().tolist()
     [[-1.0, 1.0], [1.0, -1.0]]
     """
 
@@ -116,8 +116,8 @@ class InstanceNorm2d(_InstanceNorm):
     >>> import lamina
     >>> from lamina import nn
     >>> norm = nn.InstanceNorm2d(3, affine=True)
-    >>> norm(lamina.rand(2, 3, 4, 4)).shape, list(norm.state_dict())
-    (Size([2, 3, 4, 4]), ['weight', 'bias'])
+    >>> tuple(norm(lamina.rand(2, 3, 4, 4)).shape), list(norm.state_dict())
+    ((2, 3, 4, 4), ['weight', 'bias'])
     """
 
     _ranks = (3, 4)

@@ -5,7 +5,6 @@ from lamina.optim.adamw import AdamW
 from lamina.optim.optimizer import Optimizer
 from lamina.optim.rmsprop import RMSprop
 from lamina.optim.sgd import SGD
-from lamina.optim.sparseadam import SparseAdam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from lamina.optim.nadam import NAdam
     from lamina.optim.radam import RAdam
     from lamina.optim.rprop import Rprop
+    from lamina.optim.sparseadam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -37,10 +37,10 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "SparseAdam"]
 
 
 def __getattr__(name: str) -> object:

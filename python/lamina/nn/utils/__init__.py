@@ -1,6 +1,6 @@
-"""Helpers around parameters, gradients and modules, by PyTorch's names."""
-"""Helpers around modules: forms of their weights, joining them, sequences of several lengths."""
+"""Helpers around modules, their parameters and gradients, by PyTorch's names."""
 
+from lamina.nn.utils import rnn
 from lamina.nn.utils.clip_grad import (
     clip_grad_norm_,
     clip_grad_value_,
@@ -8,7 +8,6 @@ from lamina.nn.utils.clip_grad import (
     get_total_norm,
 )
 from lamina.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
-from lamina.nn.utils import rnn
 from lamina.nn.utils.fusion import (
     fuse_conv_bn_eval,
     fuse_conv_bn_weights,
