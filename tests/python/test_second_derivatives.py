@@ -10,7 +10,8 @@ import lamina
 import numpy as np
 import op_table
 import pytest
-from lamina import autograd
+from lamina import autograd, nn
+from lamina.autograd import gradgradcheck
 from lamina.nn import functional as F
 
 
@@ -98,3 +99,46 @@ def test_batch_norm_in_both_modes_and_with_three_dimensions():
                 return F.batch_norm(x, mean.clone(), var.clone(), w, b, training)
 
             assert autograd.gradgradcheck(call, (x, w, b), atol=1e-4)
+
+
+def check_second(model, *inputs):
+    """Of a sum of squares of what a model makes, over its inputs and parameters."""
+    arguments = (*inputs, *model.parameters())
+
+    def function(*given):
+        return model(*given[: len(inputs)]).square().sum()
+
+    assert gradgradcheck(function, arguments, eps=1e-6, atol=1e-5, rtol=1e-4)
+
+
+def test_through_a_cnn_with_batch_norm():
+    lamina.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1),
+        nn.BatchNorm2d(2),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(2, 2, 2, stride=2, groups=2),
+        nn.GELU(),
+        nn.Flatten(),
+        nn.Linear(2, 2),
+    ).double()
+    check_second(model, lamina.randn(3, 1, 4, 4, dtype=lamina.float64, requires_grad=True))
+
+
+class Attended(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x):
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype)
+        y, _ = self.attention(x, x, x, attn_mask=mask, is_causal=True, need_weights=False)
+        return self.norm(x + y)
+
+
+def test_through_attention():
+    lamina.manual_seed(1)
+    model = Attended().double()
+    check_second(model, lamina.randn(2, 3, 4, dtype=lamina.float64, requires_grad=True))
