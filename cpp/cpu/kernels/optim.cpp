@@ -218,9 +218,12 @@ void rprop(int64_t n, T* p, const T* g, T* const* state, const T* coefficients) 
   for_vectors<T>(n, [&](int64_t i, auto lanes) {
     V d = lanes.load(g + i) * factor;
     const V turn = d * lanes.load(last + i);
-    const V change = select(turn > zero, plus, select(turn < zero, minus, one));
+    // 0 or 1, and multiplied by it: at -O1 GCC 12 crashes on two selects by one comparison of
+    // doubles.
+    const V keeps = select(turn < zero, zero, one);
+    const V change = select(turn > zero, plus, one) * keeps + minus * (one - keeps);
     const V size = minimum(maximum(lanes.load(sizes + i) * change, smallest), largest);
-    d = select(turn < zero, zero, d);
+    d = select(keeps < one, zero, d);
     lanes.store(sizes + i, size);
     lanes.store(last + i, d);
     lanes.store(p + i, fnma(sign(d), size, lanes.load(p + i)));
