@@ -1,6 +1,6 @@
-# An object compiled for an instruction set may give the linker its tables (float's and double's) and nothing else: an inline
-# function or template instance that it shared with other objects could be the copy that the linker
-# keeps, and would then run on CPUs that lack the instructions.
+# An object compiled for an instruction set may give the linker its tables (float's and double's) and
+# nothing else: an inline function or template instance that it shared with other objects could be
+# the copy that the linker keeps, and would then run on CPUs that lack the instructions.
 set(failures "")
 set(checked 0)
 foreach(object IN LISTS OBJECTS)

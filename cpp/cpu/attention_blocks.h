@@ -7,21 +7,14 @@
 
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu::attend {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-// The size of equal blocks of at most `most` that cover n.
-constexpr int64_t block_of(int64_t n, int64_t most) {
-  return n == 0 ? 1 : ceil_div(n, ceil_div(n, most));
-}
-
 // A block of scores has at most so many queries and bytes of keys: half of an L2 cache holds two.
 inline constexpr int64_t kQueries = 128;
 inline constexpr int64_t kKeyBytes = 1024;
-// About 15 us of one core: less is not worth waking another for.
-inline constexpr double kTaskWork = 2e6;
 // Rows of a head within [batch, head, row, element].
 template <class T>
 struct Heads {
@@ -75,8 +68,8 @@ struct Problem {
       bias = Heads<const T>(a.mask);
   }
 
-  int64_t key_block() const { return block_of(keys, kKeyBytes / static_cast<int64_t>(sizeof(T))); }
-  int64_t query_block() const { return block_of(queries, kQueries); }
+  int64_t key_block() const { return even_part(keys, kKeyBytes / static_cast<int64_t>(sizeof(T))); }
+  int64_t query_block() const { return even_part(queries, kQueries); }
   // Of one pair of blocks, in multiplications and additions; an exponential counts as 30.
   double work(int64_t products) const {
     const auto rows = static_cast<double>(query_block()), seen = static_cast<double>(keys);
@@ -133,7 +126,7 @@ void product(const GemmMicro<T>& g, int64_t rows, int64_t columns, T alpha, cons
   t.ldc = ldc;
   t.alpha = alpha;
   t.beta = beta;
-  const int64_t height = block_of(rows, g.mr);
+  const int64_t height = even_part(rows, g.mr);
   for (int64_t j = 0; j < columns; j += g.nr) {
     t.n = static_cast<int>(std::min<int64_t>(g.nr, columns - j));
     const T* const from = panel != 0 ? b.data + j / g.nr * panel : b.data + j;

@@ -6,15 +6,12 @@
 #include <vector>
 
 #include "cpu/micro.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 #include "device.h"
 
 namespace lamina::cpu::conv_detail {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// About 15 us of one core: less is not worth waking another for.
-constexpr double kTaskWork = 2e6;
 constexpr int64_t kSourceBytes = 512 << 10;  // of a task's source, laid out: half an L2 cache
 
 constexpr int64_t kFewChannels = 5;
@@ -210,10 +207,5 @@ void conv_whole_weight(Ctx& ctx, const ConvArgs& args);
 // conv_rows.cpp: a convolution by rows of pixels, if that is the better way; false: it is not.
 template <class T>
 bool conv_rows(const ConvArgs& args, bool input);
-
-// `count` in equal parts (but for the last), none above `most`.
-inline int64_t even_part(int64_t count, int64_t most) {
-  return ceil_div(count, ceil_div(count, most));
-}
 
 }  // namespace lamina::cpu::conv_detail

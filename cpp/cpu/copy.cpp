@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "cpu/convert.h"
 #include "cpu/drivers.h"
+#include "cpu/tasks.h"
 
 namespace lamina::cpu {
 namespace {
@@ -45,7 +46,7 @@ void copy_transposed(const Iter& it, int across) {
   const int64_t height = it.size(across);
   const int64_t dst_row = it.byte_stride(0, across);
   const int64_t src_row = it.byte_stride(1, 0);
-  const int64_t stripes = (height + kDown - 1) / kDown;
+  const int64_t stripes = ceil_div(height, kDown);
   const int64_t planes = it.numel() / (width * height);
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / (width * kDown * kItem));
   parallel_for(planes * stripes, grain, [&](int64_t begin, int64_t end) {

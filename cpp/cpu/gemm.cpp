@@ -17,12 +17,11 @@
 #include "core/parallel.h"
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
 namespace {
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <class T>
 struct Problem {
@@ -77,9 +76,6 @@ struct Plan {
   int64_t grain;   // tiles to a block of the parallel_for
 };
 
-// About 15 us of one core: less is not worth waking another for. Half of it was tried: 32x784x512
-// forward took 10% longer, a transformer's step at batch 1 did not gain.
-constexpr double kTaskWork = 2e6;
 // Of b, above which its rows are too far apart to be read in place again and again: an L2 cache.
 constexpr int64_t kCacheBytes = 1 << 20;
 // Up to this k a product is bound by writing c. Some rows at a time, each from end to end, are

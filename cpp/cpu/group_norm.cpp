@@ -11,6 +11,7 @@
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
 #include "cpu/per_channel.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
@@ -94,7 +95,7 @@ class ColumnSums {
   void merge(const TensorRef& dweight, const TensorRef& dbias) const {
     T* const out[2] = {dweight.as<T>(), dbias.as<T>()};
     const int64_t work = parts_ * std::min(columns_, kMergedColumns);
-    const int64_t strips = (columns_ + kMergedColumns - 1) / kMergedColumns;
+    const int64_t strips = ceil_div(columns_, kMergedColumns);
     parallel_for(strips, std::max<int64_t>(1, kTaskElements / work),
                  [&](int64_t begin, int64_t end) {
                    for (int64_t strip = begin; strip < end; ++strip) {

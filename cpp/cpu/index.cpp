@@ -9,6 +9,7 @@
 #include "cpu/convert.h"
 #include "cpu/drivers.h"
 #include "cpu/integer_micro.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
@@ -321,7 +322,7 @@ void nonzero(Ctx& ctx, const TensorRef& dst, const TensorRef& x) {
   Tensor own;
   const uint8_t* mask = as_mask(ctx, x, &own);
   const int64_t n = x.numel();
-  const int64_t blocks = (n + kMaskGrain - 1) / kMaskGrain;
+  const int64_t blocks = ceil_div(n, kMaskGrain);
   Workspace<int64_t> start(blocks + 1);
   start[0] = 0;
   parallel_for(n, kMaskGrain, [&](int64_t begin, int64_t end) {

@@ -27,6 +27,7 @@
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
 #include "cpu/per_channel.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
@@ -40,8 +41,6 @@ constexpr int64_t kBlockRows = 128;  // of columns, at most
 constexpr int64_t kBlockElements = 2048;  // of one channel
 constexpr int64_t kChunkElements = 131072;
 constexpr int64_t kTaskElements = 16384;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Grid {
   int64_t n, channels, s;

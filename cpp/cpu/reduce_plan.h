@@ -5,6 +5,7 @@
 
 #include "core/iter.h"
 #include "cpu/convert.h"
+#include "cpu/tasks.h"
 
 namespace lamina::cpu {
 
@@ -120,7 +121,7 @@ struct ReducePlan {
 
 // Pieces that a reduction of `count` elements is cut into.
 inline int64_t pieces_of(int64_t count) {
-  return std::max<int64_t>(1, (count + kReduceGrain - 1) / kReduceGrain);
+  return std::max<int64_t>(1, ceil_div(count, kReduceGrain));
 }
 
 // Whether element i of both lies at the same multiple of the element size (sizes are equal).

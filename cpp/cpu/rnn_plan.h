@@ -7,16 +7,13 @@
 #include "core/parallel.h"
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
 
 namespace recurrence {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// About 15 us of one core: less is not worth waking another for.
-constexpr double kTaskWork = 2e6;
 // Of W_hh, half of a common L2.
 constexpr int64_t kNarrowBytes = 512 << 10;
 constexpr int kMaxGroups = 4;

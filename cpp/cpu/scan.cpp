@@ -6,6 +6,7 @@
 #include "cpu/convert.h"
 #include "cpu/drivers.h"
 #include "cpu/lines.h"
+#include "cpu/tasks.h"
 
 namespace lamina::cpu {
 namespace {
@@ -58,7 +59,7 @@ void scan_lines(const TensorRef& dst, const TensorRef& indices, const TensorRef&
   const int64_t n = lines.length();
   const int64_t inner = lines.inner_size();
   const int64_t width = lines.step(x) == 1 ? 1 : std::min(kWidth, inner);
-  const int64_t groups = (inner + width - 1) / width;  // in one row of the innermost dimension
+  const int64_t groups = ceil_div(inner, width);  // in one row of the innermost dimension
   parallel_for(lines.count() / inner * groups, std::max<int64_t>(1, kGrain / (n * width)),
                [&](int64_t first, int64_t last) {
                  State state[kWidth];

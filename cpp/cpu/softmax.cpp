@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "cpu/drivers.h"
 #include "cpu/micro.h"
+#include "cpu/tasks.h"
 #include "cpu/workspace.h"
 
 namespace lamina::cpu {
@@ -22,7 +23,7 @@ void for_lines(std::span<const int64_t> sizes, Rows rows, Columns columns) {
                  [&](int64_t begin, int64_t end) { rows(begin, end - begin); });
     return;
   }
-  const int64_t blocks = (inner + kColumns - 1) / kColumns;
+  const int64_t blocks = ceil_div(inner, kColumns);
   const int64_t block_elements = n * std::min(inner, kColumns);
   parallel_for(outer * blocks, std::max<int64_t>(1, kTaskElements / block_elements),
                [&](int64_t begin, int64_t end) {

@@ -83,6 +83,27 @@ void write(const char* op, const Tensor& self, bool records, Direct&& direct,
   wrote(op, self, result);
 }
 
+// -- a layer's op that applies an activation to its result --------------------------------------
+//
+// Where the derivative needs what the activation got, that is made first, in a tensor of its own
+// (`before`), and the activation is a pass behind it.
+inline bool needs_input(Activation act) {
+  return act != Activation::None && info(row_of(act)).saves == Saves::Input;
+}
+// What backward needs of it; `before` is undefined where it was not made.
+inline Saved kept_for(Activation act, const Tensor& before, const Tensor& result) {
+  if (act == Activation::None) return {};
+  return before.defined() ? Saved::input(before) : Saved::output(result);
+}
+// The gradient of what the activation got. A gradient of the gradient makes that again, by
+// `again()`, so that it has a history.
+template <class Again>
+Tensor before_activation(Backward& b, Activation act, const Saved& kept, Again&& again) {
+  if (act == Activation::None) return b.grad();
+  return unary_backward(row_of(act), b.grad(),
+                        grad_enabled() && needs_input(act) ? again() : b(kept));
+}
+
 // Integers that name positions along dimension `dim` of x, as int64 and checked; those below zero
 // count from its end, where they may.
 Tensor checked_positions(const char* op, const Tensor& index, const Tensor& x, int dim,

@@ -71,9 +71,7 @@ template <auto Entry, bool kTransposed>
 Tensor make_image(const Form& form, const Tensor& image, const Tensor& w, const Tensor& bias,
                   const Dims& sizes, Activation act) {
   const bool records = recording(image, w, bias);
-  const bool active = act != Activation::None;
-  // An activation whose derivative needs its input is a pass of its own when there will be one.
-  const bool keeps_input = active && records && info(row_of(act)).saves == Saves::Input;
+  const bool keeps_input = records && needs_input(act);
   const char* const name = kTransposed ? form.pick("conv_transpose1d", "conv_transpose2d")
                                        : form.pick("conv1d", "conv2d");
   Tensor made = empty(sizes, image.dtype(), image.device());
@@ -88,19 +86,13 @@ Tensor make_image(const Form& form, const Tensor& image, const Tensor& w, const 
          [form, image = keeps_input || requires_grad(w) ? Saved::input(image) : Saved(),
           w = keeps_input || requires_grad(image) ? Saved::input(w) : Saved(),
           bias = keeps_input && bias.defined() ? Saved::input(bias) : Saved(),
-          kept = keeps_input ? Saved::input(before)
-                 : active    ? Saved::output(made)
-                             : Saved(),
-          act, sizes, image_sizes = image.sizes(), w_sizes = w.sizes()](Backward& b) {
+          kept = kept_for(act, before, made), act, sizes, image_sizes = image.sizes(),
+          w_sizes = w.sizes()](Backward& b) {
            const Tensor image_ = b(image), w_ = b(w);
-           Tensor g = b.grad();
-           if (act != Activation::None) {
-             const bool again = grad_enabled() && info(row_of(act)).saves == Saves::Input;
-             g = unary_backward(row_of(act), g,
-                                again ? make_image<Entry, kTransposed>(form, image_, w_, b(bias),
-                                                                       sizes, Activation::None)
-                                      : b(kept));
-           }
+           const Tensor g = before_activation(b, act, kept, [&] {
+             return make_image<Entry, kTransposed>(form, image_, w_, b(bias), sizes,
+                                                   Activation::None);
+           });
            if (b.needs(0))
              b.set(0, kTransposed ? y_of(form, g, w_, {}, image_sizes)
                                   : x_of(form, g, w_, {}, image_sizes));

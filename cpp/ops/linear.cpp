@@ -92,9 +92,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   Dims sizes = x.sizes();
   sizes[x.rank() - 1] = out;
   const bool records = recording(x, weight, bias);
-  const bool active = act != Activation::None;
-  // An activation whose derivative needs its input is a pass of its own when there will be one.
-  const bool keeps_input = active && records && info(row_of(act)).saves == Saves::Input;
+  const bool keeps_input = records && needs_input(act);
 
   Tensor y = empty(sizes, x.dtype(), x.device());
   const Tensor before = keeps_input ? empty(sizes, x.dtype(), x.device()) : Tensor();
@@ -116,16 +114,10 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
          [x = keeps_input || requires_grad(weight) ? Saved::input(x) : Saved(),
           weight = keeps_input || requires_grad(x) ? Saved::input(weight) : Saved(),
           bias = keeps_input && bias.defined() ? Saved::input(bias) : Saved(),
-          kept = keeps_input ? Saved::input(before)
-                 : active    ? Saved::output(y)
-                             : Saved(),
-          act, sizes = x.sizes()](Backward& b) {
+          kept = kept_for(act, before, y), act, sizes = x.sizes()](Backward& b) {
            const Tensor x_ = b(x), weight_ = b(weight);
-           Tensor g = b.grad();
-           if (act != Activation::None) {
-             const bool again = grad_enabled() && info(row_of(act)).saves == Saves::Input;
-             g = unary_backward(row_of(act), g, again ? linear(x_, weight_, b(bias)) : b(kept));
-           }
+           const Tensor g =
+               before_activation(b, act, kept, [&] { return linear(x_, weight_, b(bias)); });
            if (grad_enabled())
              composed_backward(b, g, x_, weight_, sizes);
            else
