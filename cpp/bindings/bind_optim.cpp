@@ -1,5 +1,7 @@
 // Optimizer steps: one call for a group of parameters.
 
+#include <pybind11/pybind11.h>
+
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -7,32 +9,50 @@
 #include "bindings/anomaly.h"
 #include "bindings/args.h"
 #include "bindings/bind.h"
+#include "bindings/convert.h"
 #include "ops/ops.h"
 
 namespace lamina::bindings {
+
+namespace py = pybind11;
 
 namespace {
 
 // What an optimizer keeps for one group of parameters, converted once: every list is as long as
 // `params`, or empty where the method has none.
 struct Group {
+  const ops::OptimizerMethod* method;
+  PyObject* settings;  // tuple of str: the entries of the group's dict that the method reads
+  PyObject* needs;     // tuple: for each list of state None, or the entry that says if it is needed
   std::vector<Tensor> params, state[kUpdateStates];
+  bool has_state[kUpdateStates];
   Tensor scalars;
   int64_t elements = 0;
+
+  Group(const ops::OptimizerMethod* m, PyObject* settings_, PyObject* needs_)
+      : method(m), settings(Py_NewRef(settings_)), needs(Py_NewRef(needs_)) {}
+  ~Group() { Py_DECREF(settings), Py_DECREF(needs); }
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
 };
 constexpr const char* kGroup = "lamina.optimizer_group";
 
 PyObject* make_group(Args& a) {
-  auto group = std::make_unique<Group>();
+  const ops::OptimizerMethod* const method = ops::optimizer_method(a.text(0));
+  check<ValueError>(method, "optimizer_group: there is no method '", a.text(0), "'");
+  check<TypeError>(PyTuple_Check(a.object(1)) && PyTuple_Check(a.object(2)),
+                   "optimizer_group: 'settings' and 'needs' must be tuples");
+  auto group = std::make_unique<Group>(method, a.object(1), a.object(2));
   const auto list = [&](int i) { return std::vector(a.tensors(i).begin(), a.tensors(i).end()); };
-  group->params = list(0);
+  group->params = list(3);
   for (int i = 0; i < kUpdateStates; ++i) {
-    group->state[i] = list(1 + i);
-    check<ValueError>(!a.has(1 + i) || group->state[i].size() == group->params.size(),
+    group->state[i] = list(4 + i);
+    group->has_state[i] = a.has(4 + i);
+    check<ValueError>(!a.has(4 + i) || group->state[i].size() == group->params.size(),
                       "optimizer_group: ", group->params.size(), " parameters but ",
                       group->state[i].size(), " tensors of state in list ", i + 1);
   }
-  group->scalars = a.tensor(4);
+  group->scalars = a.tensor(7);
   for (const Tensor& t : group->params) group->elements += t.numel();
   PyObject* const capsule = PyCapsule_New(group.get(), kGroup, [](PyObject* o) {
     delete static_cast<Group*>(PyCapsule_GetPointer(o, kGroup));
@@ -43,14 +63,154 @@ PyObject* make_group(Args& a) {
 
 const Group& group_of(const char* op, PyObject* o) {
   check<TypeError>(PyCapsule_IsValid(o, kGroup), op,
-                   ": argument 'group' must be what optimizer_group made");
+                   ": argument 'groups' must be a tuple of what optimizer_group made");
   return *static_cast<Group*>(PyCapsule_GetPointer(o, kGroup));
 }
 
-// run(step, factor) over the group at argument 0, without the GIL where that is worth it.
-template <class F>
-PyObject* over_group(const char* op, Args& a, F run) {
-  const Group& group = group_of(op, a.object(0));
+Py_ssize_t groups_in(const char* op, PyObject* groups) {
+  check<TypeError>(PyTuple_Check(groups), op,
+                   ": argument 'groups' must be a tuple of what optimizer_group made");
+  return PyTuple_GET_SIZE(groups);
+}
+
+// An entry of a group's dict, borrowed; null where it has none.
+PyObject* find(PyObject* dict, PyObject* key) {
+  PyObject* const value = PyDict_GetItemWithError(dict, key);
+  if (!value && PyErr_Occurred()) throw py::error_already_set();
+  return value;
+}
+
+bool truth(PyObject* o) {
+  const int yes = PyObject_IsTrue(o);
+  if (yes < 0) throw py::error_already_set();
+  return yes != 0;
+}
+
+// The dicts of the groups, a list as long as `groups`.
+PyObject* dict_of(const char* op, PyObject* dicts, Py_ssize_t i) {
+  PyObject* const dict = PyList_GET_ITEM(dicts, i);
+  if (!PyDict_Check(dict)) [[unlikely]]
+    raise<TypeError>(op, ": parameter group ", i, " must be a dict, got ", arrived(dict));
+  return dict;
+}
+
+// -- whether the groups still are what the optimizer has
+// -------------------------------------------
+
+// Whether a list or the values of a dict are the very objects of a tuple.
+bool same_objects(PyObject* found, PyObject* wanted) {
+  if (!PyTuple_Check(wanted)) return false;
+  const Py_ssize_t n = PyTuple_GET_SIZE(wanted);
+  if (PyDict_Check(found)) {
+    if (PyDict_GET_SIZE(found) != n) return false;
+    PyObject *key, *value;
+    Py_ssize_t i = 0;
+    for (Py_ssize_t at = 0; PyDict_Next(found, &at, &key, &value);)
+      if (value != PyTuple_GET_ITEM(wanted, i++)) return false;
+    return true;
+  }
+  if (!PyList_Check(found) || PyList_GET_SIZE(found) != n) return false;
+  PyObject** const items = PySequence_Fast_ITEMS(found);
+  return std::equal(items, items + n, &PyTuple_GET_ITEM(wanted, 0));
+}
+
+bool fits(const Group& group, PyObject* params, PyObject* dict) {
+  static PyObject* const key = PyUnicode_InternFromString("params");
+  PyObject* const now = find(dict, key);
+  if (!now || !same_objects(now, params)) return false;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(group.needs); ++i) {
+    PyObject* const entry = PyTuple_GET_ITEM(group.needs, i);
+    PyObject* const value = Py_IsNone(entry) ? Py_True : find(dict, entry);
+    if (!value || truth(value) != group.has_state[i]) return false;
+  }
+  return true;
+}
+
+bool all_fit(PyObject* groups, PyObject* params, PyObject* dicts, PyObject* views,
+             PyObject* state) {
+  constexpr const char* kOp = "optimizer_fits";
+  const Py_ssize_t n = groups_in(kOp, groups);
+  check<TypeError>(PyTuple_Check(params) && PyTuple_GET_SIZE(params) == n, kOp,
+                   ": argument 'params' must be a tuple as long as 'groups'");
+  if (!same_objects(state, views) || !PyList_Check(dicts) || PyList_GET_SIZE(dicts) != n)
+    return false;
+  for (Py_ssize_t i = 0; i < n; ++i)
+    if (!fits(group_of(kOp, PyTuple_GET_ITEM(groups, i)), PyTuple_GET_ITEM(params, i),
+              dict_of(kOp, dicts, i)))
+      return false;
+  return true;
+}
+
+// -- the step
+// --------------------------------------------------------------------------------------
+
+// The numbers that a group's dict has as settings, in the method's order; a pair counts as two. One
+// that is a word is asked for as (entry, word), and is 1 if it is that word.
+class Settings {
+ public:
+  Settings(const Group& group, PyObject* dict) : op_(ops::name_of(*group.method)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(group.settings); ++i) {
+      PyObject* name = PyTuple_GET_ITEM(group.settings, i);
+      PyObject* word = nullptr;
+      if (PyTuple_Check(name) && PyTuple_GET_SIZE(name) == 2) {
+        word = PyTuple_GET_ITEM(name, 1);
+        name = PyTuple_GET_ITEM(name, 0);
+      }
+      const auto value = py::reinterpret_borrow<py::object>(find(dict, name));
+      if (!value) [[unlikely]]
+        raise<ValueError>(op_, ": the parameter group has no entry ", repr(name));
+      if (word)
+        next(name) = equal(value.ptr(), word);
+      else if (PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()))
+        for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value.ptr()); ++k)
+          add(name, PySequence_Fast_GET_ITEM(value.ptr(), k));
+      else
+        add(name, value.ptr());
+    }
+  }
+  std::span<const double> numbers() const { return {numbers_, count_}; }
+
+ private:
+  static std::string repr(PyObject* name) { return py::repr(name).cast<std::string>(); }
+  static bool equal(PyObject* a, PyObject* b) {
+    const int same = PyObject_RichCompareBool(a, b, Py_EQ);
+    if (same < 0) throw py::error_already_set();
+    return same != 0;
+  }
+  double& next(PyObject* name) {
+    if (count_ == std::size(numbers_)) [[unlikely]]
+      raise<ValueError>(op_, ": ", repr(name), " of the parameter group has too many numbers");
+    return numbers_[count_++];
+  }
+  void add(PyObject* name, PyObject* value) {
+    double& number = next(name);
+    if (PyFloat_CheckExact(value)) {
+      number = PyFloat_AS_DOUBLE(value);
+      return;
+    }
+    const auto held = py::reinterpret_borrow<py::object>(value);  // reading it may run Python
+    if (is_tensor(value)) {
+      number = item(op_, tensor_of(value)).value();
+      return;
+    }
+    const Got got = to_real(value, number);
+    if (got == Got::Raised) throw py::error_already_set();
+    if (got != Got::Yes) [[unlikely]]
+      raise<TypeError>(op_, ": ", repr(name), " of the parameter group must be a number, got ",
+                       arrived(value));
+  }
+
+  const char* op_;
+  double numbers_[kMaxParams];
+  size_t count_ = 0;
+};
+
+// Without the GIL where that is worth it.
+void step(const Group& group, PyObject* dict, double factor) {
+  static PyObject* const maximize = PyUnicode_InternFromString("maximize");
+  const Settings settings(group, dict);
+  if (PyObject* const up = find(dict, maximize); up && truth(up)) factor = -factor;
+  const char* const op = ops::name_of(*group.method);
   ops::OptimizerStep s{};
   s.params = group.params;
   for (int i = 0; i < kUpdateStates; ++i) s.state[i] = group.state[i];
@@ -63,32 +223,27 @@ PyObject* over_group(const char* op, Args& a, F run) {
   }
   {
     const MaybeRelease gil(group.elements);
-    run(s, a.real(1));
+    ops::optimizer_step(*group.method, s, factor, settings.numbers());
   }
   if (watch) watch->written();
-  Py_RETURN_NONE;
 }
 
-// The settings are the arguments after group and factor; a bool counts as 0 or 1.
-PyObject* step(const char* op, Update what, Args& a) {
-  double settings[kMaxParams];
-  size_t n = 0;
-  for (int i = 2; i < a.size(); ++i)
-    settings[n++] = a.signature().params[static_cast<size_t>(i)].kind == Kind::Bool
-                        ? double(a.flag(i))
-                        : a.real(i);
-  return over_group(op, a, [&](const ops::OptimizerStep& s, double factor) {
-    ops::optimizer_step(what, s, factor, {settings, n});
-  });
+void step_all(PyObject* groups, PyObject* dicts, double factor) {
+  constexpr const char* kOp = "optimizer_step";
+  const Py_ssize_t n = groups_in(kOp, groups);
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    check<TypeError>(PyList_Check(dicts) && PyList_GET_SIZE(dicts) == n, kOp,
+                     ": argument 'param_groups' must be a list as long as 'groups'");
+    step(group_of(kOp, PyTuple_GET_ITEM(groups, i)), dict_of(kOp, dicts, i), factor);
+  }
 }
 
 double grad_norm(PyObject* groups) {
-  check<TypeError>(PyTuple_Check(groups) || PyList_Check(groups),
-                   "grad_norm: argument 'groups' must be a tuple of what optimizer_group made");
+  const Py_ssize_t n = groups_in("grad_norm", groups);
   std::vector<Tensor> params;
   int64_t elements = 0;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(groups); ++i) {
-    const Group& group = group_of("grad_norm", PySequence_Fast_GET_ITEM(groups, i));
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    const Group& group = group_of("grad_norm", PyTuple_GET_ITEM(groups, i));
     params.insert(params.end(), group.params.begin(), group.params.end());
     elements += group.elements;
   }
@@ -96,90 +251,32 @@ double grad_norm(PyObject* groups) {
   return ops::grad_norm(params);
 }
 
-// Whether two lists or tuples, or the values of a dict and a tuple, are the same objects.
-bool same_objects(PyObject* found, PyObject* wanted) {
-  check<TypeError>(PyTuple_Check(wanted), "same_objects: 'wanted' must be a tuple");
-  const Py_ssize_t n = PyTuple_GET_SIZE(wanted);
-  if (PyDict_Check(found)) {
-    if (PyDict_GET_SIZE(found) != n) return false;
-    PyObject *key, *value;
-    Py_ssize_t i = 0;
-    for (Py_ssize_t at = 0; PyDict_Next(found, &at, &key, &value);)
-      if (value != PyTuple_GET_ITEM(wanted, i++)) return false;
-    return true;
-  }
-  check<TypeError>(PyList_Check(found) || PyTuple_Check(found),
-                   "same_objects: 'found' must be a dict, a list or a tuple");
-  if (PySequence_Fast_GET_SIZE(found) != n) return false;
-  PyObject** const items = PySequence_Fast_ITEMS(found);
-  return std::equal(items, items + n, &PyTuple_GET_ITEM(wanted, 0));
-}
-
-// One step of a method over a group. `factor` multiplies the gradients as they are read: -1 goes
-// up, less than 1 clips. Parameters without gradient are skipped.
-#define STEP(name, what, settings, doc)                                          \
-  def(                                                                           \
-      name "_step(object group, float factor, " settings ") -> None", kFunction, \
-      [](Args& a) { return step(name "_step", Update::what, a); }, "One step of " doc)
-
 constexpr Def kDefs[] = {
     def(
-        "optimizer_group(Tensor[] params, Tensor[]? state1, Tensor[]? state2, Tensor[]? state3, "
-        "Tensor scalars) -> object",
+        "optimizer_group(str method, object settings, object needs, Tensor[] params, "
+        "Tensor[]? state1, Tensor[]? state2, Tensor[]? state3, Tensor scalars) -> object",
         kFunction, [](Args& a) { return make_group(a); },
-        "What the steps below take: parameters, the tensors of state that the step lists, and "
-        "float64 [parameters, k] with the number of steps that each has been through first."),
+        "What a step takes: the method, the names of its settings in a group's dict, for each list "
+        "of state None or the name of the entry that says whether it is needed, the parameters, "
+        "their state, and float64 [parameters, k] with the number of steps each has been through "
+        "first."),
     def(
-        "same_objects(object found, object wanted) -> bool", kFunction,
-        [](Args& a) { return to_python(same_objects(a.object(0), a.object(1))); },
-        "Whether a list, a tuple or a dict's values are the very objects in the tuple `wanted`."),
-    STEP("sgd", Sgd, "float lr, float momentum, float dampening, float weight_decay, bool nesterov",
-         "SGD; state: momentum, or none."),
-    STEP("adam", Adam,
-         "float lr, float beta1, float beta2, float eps, float weight_decay, bool decoupled",
-         "Adam, AdamW if `decoupled`; state: averages of g and g^2, perhaps the largest of those."),
-    STEP("rmsprop", Rmsprop, "float lr, float alpha, float eps, float weight_decay, float momentum",
-         "RMSprop; state: average of g^2, perhaps momentum, perhaps average of g."),
-    STEP("adagrad", Adagrad, "float lr, float lr_decay, float eps, float weight_decay",
-         "Adagrad; state: sum of g^2."),
-    STEP("adadelta", Adadelta, "float lr, float rho, float eps, float weight_decay",
-         "Adadelta; state: averages of g^2 and of squared steps."),
-    STEP("adamax", Adamax, "float lr, float beta1, float beta2, float eps, float weight_decay",
-         "Adamax; state: average of g, fading maximum of |g|."),
-    STEP("nadam", Nadam,
-         "float lr, float beta1, float beta2, float eps, float weight_decay, "
-         "float momentum_decay, bool decoupled",
-         "NAdam; state: averages of g and g^2; second scalar: product of the momenta."),
-    STEP("radam", Radam,
-         "float lr, float beta1, float beta2, float eps, float weight_decay, bool decoupled",
-         "RAdam; state: averages of g and g^2."),
-    STEP("asgd", Asgd, "float lr, float lambd, float alpha, float t0, float weight_decay",
-         "ASGD; state: average of p; second and third scalar: eta and mu."),
-    STEP("rprop", Rprop, "float eta_minus, float eta_plus, float smallest, float largest",
-         "Rprop; state: last g, step sizes."),
-    STEP("lion", Lion, "float lr, float beta1, float beta2, float weight_decay",
-         "Lion; state: average of g."),
-    def(
-        "muon_step(object group, float factor, float lr, float weight_decay, float momentum, "
-        "bool nesterov, float a, float b, float c, float eps, int ns_steps, "
-        "bool match_rms_adamw) -> None",
+        "optimizer_fits(object groups, object params, object param_groups, object views, "
+        "object state) -> bool",
         kFunction,
         [](Args& a) {
-          const ops::MuonSettings settings{.lr = a.real(2),
-                                           .weight_decay = a.real(3),
-                                           .momentum = a.real(4),
-                                           .a = a.real(6),
-                                           .b = a.real(7),
-                                           .c = a.real(8),
-                                           .eps = a.real(9),
-                                           .ns_steps = a.integer(10),
-                                           .nesterov = a.flag(5),
-                                           .match_rms_adamw = a.flag(11)};
-          return over_group("muon_step", a, [&](const ops::OptimizerStep& s, double factor) {
-            ops::muon_step(s, factor, settings);
-          });
+          return to_python(
+              all_fit(a.object(0), a.object(1), a.object(2), a.object(3), a.object(4)));
         },
-        "One step of Muon over matrices; state: momentum."),
+        "Whether an optimizer's dicts have these very parameters and views, and need this state."),
+    def(
+        "optimizer_step(object groups, object param_groups, float factor) -> None", kFunction,
+        [](Args& a) -> PyObject* {
+          step_all(a.object(0), a.object(1), a.real(2));
+          Py_RETURN_NONE;
+        },
+        "One step of every group with the settings in its dict. `factor` multiplies the gradients "
+        "as they are read: less than 1 clips. Parameters without a gradient are skipped."),
     def(
         "grad_norm(object groups) -> float", kFunction,
         [](Args& a) -> PyObject* { return to_python(grad_norm(a.object(0))); },

@@ -500,18 +500,14 @@ struct OptimizerStep {
   std::span<const Tensor> state[kUpdateStates];  // aligned with params; empty where there is none
   Tensor scalars;  // float64 [params, k]: the number of steps, and what else the method counts
 };
-// One of the optimizers' rows of updates.h; gradients are multiplied by `factor` as they are read.
-// The settings are those of the binding, in its order.
-void optimizer_step(Update what, const OptimizerStep& s, double factor,
+// How a method goes from its settings to an update; they are numbers, in the order that
+// ops/optim.cpp lists them for each.
+struct OptimizerMethod;
+const OptimizerMethod* optimizer_method(std::string_view name);  // "adam"; null where there is none
+const char* name_of(const OptimizerMethod& method);              // "adam_step", for errors
+// Gradients are multiplied by `factor` as they are read.
+void optimizer_step(const OptimizerMethod& method, const OptimizerStep& s, double factor,
                     std::span<const double> settings);
-struct MuonSettings {
-  double lr, weight_decay, momentum;
-  double a, b, c;  // of the polynomial
-  double eps;
-  int64_t ns_steps;
-  bool nesterov, match_rms_adamw;
-};
-void muon_step(const OptimizerStep& s, double factor, const MuonSettings& a);  // state: momentum
 void zero_grad(std::span<const Tensor> params, bool set_to_none);
 
 // -- many tensors in one call (clip.cpp)

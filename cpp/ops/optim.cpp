@@ -184,38 +184,30 @@ LionUpdate<double> coefficients(const LionSettings& a, double factor, double*) {
           .rest2 = 1 - a.beta2};
 }
 
-struct Method {
+using Run = void (*)(const OptimizerMethod& m, const OptimizerStep& s, double factor,
+                     const double* settings);
+
+}  // namespace
+
+struct OptimizerMethod {
   const char* name;
   size_t settings;  // how many
   int64_t scalars;  // kept for each parameter
   unsigned needs;   // bit k: it cannot do without state k
+  Run run;
+  // For a row of updates.h.
+  Update what;
   Coefficients (*prepare)(const double* settings, double factor, double* scalars);
 };
 
-template <class Settings>
-constexpr Method method(const char* name, int64_t scalars, unsigned needs) {
-  return {name, sizeof(Settings) / sizeof(double), scalars, needs,
-          [](const double* settings, double factor, double* s) {
-            Settings a;
-            std::memcpy(&a, settings, sizeof a);
-            return as_array(coefficients(a, factor, s));
-          }};
-}
+namespace {
 
-// By `Update`; the rows after these are no optimizer's.
-constexpr Method kMethods[] = {
-    method<SgdSettings>("sgd_step", 1, 0),
-    method<AdamSettings>("adam_step", 1, 0b011),
-    method<RmspropSettings>("rmsprop_step", 1, 0b001),
-    method<AdagradSettings>("adagrad_step", 1, 0b001),
-    method<AdadeltaSettings>("adadelta_step", 1, 0b011),
-    method<AdamaxSettings>("adamax_step", 1, 0b011),
-    method<NadamSettings>("nadam_step", 2, 0b011),
-    method<RadamSettings>("radam_step", 1, 0b011),
-    method<AsgdSettings>("asgd_step", 3, 0b001),
-    method<RpropSettings>("rprop_step", 1, 0b011),
-    method<LionSettings>("lion_step", 1, 0b001),
-};
+template <class Settings>
+Settings settings_at(const double* numbers) {
+  Settings a;
+  std::memcpy(&a, numbers, sizeof a);
+  return a;
+}
 
 void check_group(const char* op, const OptimizerStep& s, int64_t scalars, unsigned needs) {
   check<ValueError>(s.scalars.dtype() == DType::Float64 && s.scalars.contiguous() &&
@@ -229,6 +221,12 @@ void check_group(const char* op, const OptimizerStep& s, int64_t scalars, unsign
                       op, ": ", s.params.size(), " parameters but ", s.state[i].size(),
                       " tensors of state in list ", i + 1);
 }
+
+struct MuonSettings {
+  double lr, weight_decay, momentum, nesterov;
+  double a, b, c;  // of the polynomial
+  double eps, ns_steps, match_rms_adamw;
+};
 
 // X -> a X + (b G + c G^2) X with G = X X^T, `steps` times from X / |X|: drives the singular values
 // of X towards 1.
@@ -246,13 +244,8 @@ Tensor orthogonalized(const Tensor& x, const MuonSettings& a) {
   return tall ? transpose(y, 0, 1) : y;
 }
 
-}  // namespace
-
-void optimizer_step(Update what, const OptimizerStep& s, double factor,
-                    std::span<const double> settings) {
-  const Method& m = kMethods[static_cast<int>(what)];
-  check<ValueError>(settings.size() == m.settings, m.name, ": needs ", m.settings, " settings");
-  check_group(m.name, s, m.scalars, m.needs);
+void run_update(const OptimizerMethod& m, const OptimizerStep& s, double factor,
+                const double* settings) {
   const GradMode off(false);
   Rows rows(m.name);
   rows.reserve(s.params.size());
@@ -282,26 +275,27 @@ void optimizer_step(Update what, const OptimizerStep& s, double factor,
       std::memcpy(before, scalars, bytes);
       std::memcpy(after, scalars, bytes);
       ++after[0];
-      prepared.push_back(m.prepare(settings.data(), factor, after));
+      prepared.push_back(m.prepare(settings, factor, after));
     }
     std::memcpy(scalars, after, bytes);
     rows[k++].coefficients = prepared.back().data();
   }
-  rows.update(what);
+  rows.update(m.what);
   for (const Tensor* p : written) p->storage().wrote(m.name);
 }
 
-void muon_step(const OptimizerStep& s, double factor, const MuonSettings& a) {
-  constexpr const char* kOp = "muon_step";
-  check_group(kOp, s, 1, 0b001);
-  check<ValueError>(a.ns_steps >= 0 && a.ns_steps < 100, kOp,
-                    ": ns_steps must be in [0, 100), got ", a.ns_steps);
+void run_muon(const OptimizerMethod& m, const OptimizerStep& s, double factor,
+              const double* settings) {
+  const char* const op = m.name;
+  const auto a = settings_at<MuonSettings>(settings);
+  check<ValueError>(a.ns_steps >= 0 && a.ns_steps < 100, op, ": ns_steps must be in [0, 100), got ",
+                    a.ns_steps);
   const GradMode off(false);
   for (size_t i = 0; i < s.params.size(); ++i) {
     const Tensor& p = s.params[i];
     Tensor g = grad_of(p);
     if (!g.defined()) continue;
-    check<ValueError>(p.rank() == 2, kOp, ": a parameter must be a matrix", line("parameter", p));
+    check<ValueError>(p.rank() == 2, op, ": a parameter must be a matrix", line("parameter", p));
     if (factor != 1) g = mul(g, scalar(factor));
     const Tensor& buffer = s.state[0][i];
     ++s.scalars.as<double>()[static_cast<int64_t>(i) * s.scalars.size(1)];
@@ -310,21 +304,67 @@ void muon_step(const OptimizerStep& s, double factor, const MuonSettings& a) {
     };
     lerp(buffer, g, 1 - a.momentum);
     Tensor direction = buffer;
-    if (a.nesterov) {
+    if (a.nesterov != 0) {
       direction = clone(detach(g));
       lerp(direction, buffer, a.momentum);
     }
     if (p.numel() > 0) direction = orthogonalized(direction, a);
     const auto rows = static_cast<double>(p.size(0)), columns = static_cast<double>(p.size(1));
-    const double ratio = a.match_rms_adamw ? 0.2 * std::sqrt(std::max(rows, columns))
-                         : columns > 0     ? std::sqrt(std::max(1.0, rows / columns))
-                                           : 1;
-    Rows one(kOp);
+    const double ratio = a.match_rms_adamw != 0 ? 0.2 * std::sqrt(std::max(rows, columns))
+                         : columns > 0          ? std::sqrt(std::max(1.0, rows / columns))
+                                                : 1;
+    Rows one(op);
     one.add(p, "parameter").source = one.source(direction, p, "direction");
     one.update(Update::Combine,
                CombineUpdate<double>{.a = 1 - a.lr * a.weight_decay, .b = -a.lr * ratio});
-    p.storage().wrote(kOp);
+    p.storage().wrote(op);
   }
+}
+
+template <class Settings>
+constexpr OptimizerMethod row(const char* name, Update what, int64_t scalars, unsigned needs) {
+  return {name,
+          sizeof(Settings) / sizeof(double),
+          scalars,
+          needs,
+          run_update,
+          what,
+          [](const double* settings, double factor, double* s) {
+            return as_array(coefficients(settings_at<Settings>(settings), factor, s));
+          }};
+}
+
+constexpr OptimizerMethod kMethods[] = {
+    row<SgdSettings>("sgd_step", Update::Sgd, 1, 0),
+    row<AdamSettings>("adam_step", Update::Adam, 1, 0b011),
+    row<RmspropSettings>("rmsprop_step", Update::Rmsprop, 1, 0b001),
+    row<AdagradSettings>("adagrad_step", Update::Adagrad, 1, 0b001),
+    row<AdadeltaSettings>("adadelta_step", Update::Adadelta, 1, 0b011),
+    row<AdamaxSettings>("adamax_step", Update::Adamax, 1, 0b011),
+    row<NadamSettings>("nadam_step", Update::Nadam, 2, 0b011),
+    row<RadamSettings>("radam_step", Update::Radam, 1, 0b011),
+    row<AsgdSettings>("asgd_step", Update::Asgd, 3, 0b001),
+    row<RpropSettings>("rprop_step", Update::Rprop, 1, 0b011),
+    row<LionSettings>("lion_step", Update::Lion, 1, 0b001),
+    {"muon_step", sizeof(MuonSettings) / sizeof(double), 1, 0b001, run_muon, {}, nullptr},
+};
+
+}  // namespace
+
+const OptimizerMethod* optimizer_method(std::string_view name) {
+  for (const OptimizerMethod& m : kMethods)
+    if (std::string_view(m.name) == std::string(name) + "_step") return &m;
+  return nullptr;
+}
+
+const char* name_of(const OptimizerMethod& method) { return method.name; }
+
+void optimizer_step(const OptimizerMethod& m, const OptimizerStep& s, double factor,
+                    std::span<const double> settings) {
+  check<ValueError>(settings.size() == m.settings, m.name, ": needs ", m.settings,
+                    " numbers as settings, got ", settings.size());
+  check_group(m.name, s, m.scalars, m.needs);
+  m.run(m, s, factor, settings.data());
 }
 
 void zero_grad(std::span<const Tensor> params, bool set_to_none) {

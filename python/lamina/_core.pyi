@@ -1077,41 +1077,6 @@ def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def adadelta_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    rho: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
-def adagrad_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    lr_decay: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
-def adam_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-    decoupled: builtins.bool,
-) -> None: ...
-def adamax_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
 def adaptive_avg_pool1d(input: Tensor, output_size: _Ints) -> Tensor: ...
 def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor: ...
 def adaptive_max_pool1d(
@@ -1268,15 +1233,6 @@ def asarray(
     copy: builtins.bool | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
-def asgd_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    lambd: builtins.float,
-    alpha: builtins.float,
-    t0: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1966,14 +1922,6 @@ def linspace(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
-def lion_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    weight_decay: builtins.float,
-) -> None: ...
 def local_response_norm(
     input: Tensor,
     size: builtins.int,
@@ -2147,32 +2095,7 @@ def multinomial(
 def multiply(
     input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = None
 ) -> Tensor: ...
-def muon_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    weight_decay: builtins.float,
-    momentum: builtins.float,
-    nesterov: builtins.bool,
-    a: builtins.float,
-    b: builtins.float,
-    c: builtins.float,
-    eps: builtins.float,
-    ns_steps: builtins.int,
-    match_rms_adamw: builtins.bool,
-) -> None: ...
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def nadam_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-    momentum_decay: builtins.float,
-    decoupled: builtins.bool,
-) -> None: ...
 def nan_to_num(
     input: Tensor,
     nan: builtins.float = 0,
@@ -2271,13 +2194,20 @@ def ones_like(
     device: _Device | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor: ...
+def optimizer_fits(
+    groups: Any, params: Any, param_groups: Any, views: Any, state: Any
+) -> builtins.bool: ...
 def optimizer_group(
+    method: builtins.str,
+    settings: Any,
+    needs: Any,
     params: Sequence[Tensor],
     state1: Sequence[Tensor] | None,
     state2: Sequence[Tensor] | None,
     state3: Sequence[Tensor] | None,
     scalars: Tensor,
 ) -> Any: ...
+def optimizer_step(groups: Any, param_groups: Any, factor: builtins.float) -> None: ...
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def pad(
     input: Tensor, pad: _Ints, mode: builtins.str = "constant", value: _Number | None = None
@@ -2334,16 +2264,6 @@ def quantile(
     interpolation: builtins.str = "linear",
     out: Tensor | None = None,
 ) -> Tensor: ...
-def radam_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    beta1: builtins.float,
-    beta2: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-    decoupled: builtins.bool,
-) -> None: ...
 @overload
 def rand(
     *size: builtins.int,
@@ -2474,15 +2394,6 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: builtins.float | None = None,
 ) -> Tensor: ...
-def rmsprop_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    alpha: builtins.float,
-    eps: builtins.float,
-    weight_decay: builtins.float,
-    momentum: builtins.float,
-) -> None: ...
 @overload
 def rnn_relu(
     input: Tensor,
@@ -2549,14 +2460,6 @@ def rnn_tanh_cell(
 ) -> Tensor: ...
 def roll(input: Tensor, shifts: _Ints, dims: _Ints | None = None) -> Tensor: ...
 def round(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def rprop_step(
-    group: Any,
-    factor: builtins.float,
-    eta_minus: builtins.float,
-    eta_plus: builtins.float,
-    smallest: builtins.float,
-    largest: builtins.float,
-) -> None: ...
 def rrelu(
     input: Tensor,
     lower: builtins.float = 0.125,
@@ -2573,7 +2476,6 @@ def rrelu_(
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsub(input: Tensor, other: Tensor | _Number, *, alpha: _Number = 1) -> Tensor: ...
 def run_layers(sequential: Any, input: Any) -> Any: ...
-def same_objects(found: Any, wanted: Any) -> builtins.bool: ...
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -2621,15 +2523,6 @@ def set_printoptions(
     sci_mode: builtins.bool | None = None,
 ) -> None: ...
 def set_rng_state(new_state: Tensor) -> None: ...
-def sgd_step(
-    group: Any,
-    factor: builtins.float,
-    lr: builtins.float,
-    momentum: builtins.float,
-    dampening: builtins.float,
-    weight_decay: builtins.float,
-    nesterov: builtins.bool,
-) -> None: ...
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def silu(input: Tensor, inplace: builtins.bool = False) -> Tensor: ...

@@ -12,29 +12,23 @@ from lamina.optim.optimizer import Optimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, ClassVar
 
 
-_REBUILT = ("_aligned", "_views")
+_REBUILT = ("_aligned", "_groups", "_params", "_views")
 
 
 class Aligned:
-    """The tensors of one group, and ``group``: the same as the native step takes them."""
+    """The tensors of one group."""
 
-    __slots__ = ("buffers", "group", "names", "params", "scalars", "views")
+    __slots__ = ("buffers", "params", "scalars", "views")
 
-    def __init__(self, params: list[Tensor], names: tuple[str, ...]) -> None:
+    def __init__(self, params: list[Tensor], names: Iterable[str]) -> None:
         self.params = tuple(params)
-        self.names = names
         self.buffers: dict[str, list[Tensor]] = {name: [] for name in names}
         self.scalars: Tensor  # a row for each parameter: its steps, and what else is counted
         self.views: list[Mapping[str, Any]] = []  # each parameter's state, as users see it
-        self.group: object
-
-    def fits(self, params: list[Tensor], names: tuple[str, ...]) -> bool:
-        """Whether the group still has these parameters and needs these buffers."""
-        return self.names == names and _core.same_objects(params, self.params)
 
 
 class FusedOptimizer(Optimizer):
@@ -73,28 +67,31 @@ class FusedOptimizer(Optimizer):
     ([2.4, 3.2], 5.0)
     """
 
-    #: Names of the tensors of a parameter's shape, as the native step counts them.
+    #: The native method's name.
+    _method: ClassVar[str]
+    #: Names of the tensors of a parameter's shape, in the native step's order.
     _slots: ClassVar[tuple[str, ...]]
+    #: Those of them that are not always needed, each with the entry of the group that says so.
+    _optional: ClassVar[tuple[tuple[str, str], ...]] = ()
+    #: The entries of the group that the native step reads, in its order; (entry, word) asks
+    #: whether it is that word.
+    _settings: ClassVar[tuple[str | tuple[str, str], ...]]
     #: Names of the numbers that are counted for each parameter. An empty name is not shown.
     _scalars: ClassVar[tuple[str, ...]] = ("step",)
     #: Settings that must be at least 0.
     _at_least_zero: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay")
 
-    def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """Name those of ``_slots`` that ``group`` needs."""
-        return self._slots
-
     def _initial(self, name: str, group: dict[str, Any]) -> float:
         """Say what a buffer or number starts as."""
         return 0.0
 
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        """Make the native call; ``factor`` multiplies the gradients."""
-        raise NotImplementedError
-
     def _reset(self) -> None:
         self._aligned: list[Aligned] = []
-        self._views: tuple[Mapping[str, Any], ...] = ()  # the values of self.state, as aligned
+        # As the native calls take them: what each group keeps, its parameters, and the values of
+        # self.state.
+        self._groups: tuple[object, ...] = ()
+        self._params: tuple[tuple[Tensor, ...], ...] = ()
+        self._views: tuple[Mapping[str, Any], ...] = ()
 
     def __init__(
         self, params: Any, defaults: dict[str, Any], max_grad_norm: float | None = None
@@ -126,37 +123,30 @@ class FusedOptimizer(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        if not self._in_step():
+        groups = self.param_groups
+        if not _core.optimizer_fits(self._groups, self._params, groups, self._views, self.state):
             self._align()
         factor = 1.0 if self.max_grad_norm is None else self._clip_factor(self.max_grad_norm)
-        for group, aligned in zip(self.param_groups, self._aligned, strict=True):
-            self._update(group, aligned.group, -factor if group.get("maximize") else factor)
+        _core.optimizer_step(self._groups, groups, factor)
         return loss
 
     def _clip_factor(self, most: float) -> float:
-        self.grad_norm = norm = _core.grad_norm(tuple(a.group for a in self._aligned))
+        self.grad_norm = norm = _core.grad_norm(self._groups)
         factor = most / (norm + 1e-6)  # as clip_grad_norm_ has it
         return 1.0 if factor > 1 else factor
-
-    def _in_step(self) -> bool:
-        """Whether the lists still mirror ``param_groups`` and ``state``."""
-        if not _core.same_objects(self.state, self._views):
-            return False
-        if len(self.param_groups) != len(self._aligned):
-            return False
-        for group, aligned in zip(self.param_groups, self._aligned, strict=True):
-            if not aligned.fits(group["params"], self._buffers(group)):
-                return False
-        return True
 
     def _align(self) -> None:
         fresh = self._counts()
         self._aligned = [self._align_group(group, fresh) for group in self.param_groups]
+        self._groups = tuple(self._native(aligned) for aligned in self._aligned)
+        self._params = tuple(aligned.params for aligned in self._aligned)
         self._views = tuple(self.state.values())
 
     def _align_group(self, group: dict[str, Any], counts: dict[int, float]) -> Aligned:
         params = list(group["params"])
-        aligned = Aligned(params, self._buffers(group))
+        asked = dict(self._optional)
+        names = [name for name in self._slots if name not in asked or group[asked[name]]]
+        aligned = Aligned(params, names)
         rows = []
         for param in params:
             known = self.state.get(param, {})
@@ -180,15 +170,27 @@ class FusedOptimizer(Optimizer):
             ])  # fmt: skip
         scalars = _core.tensor(rows, dtype=_core.float64)
         aligned.scalars = scalars.reshape(len(params), len(self._scalars))
-        states = [aligned.buffers.get(name) for name in self._slots]
-        first, second, third = [*states, None, None][:3]
-        aligned.group = _core.optimizer_group(params, first, second, third, aligned.scalars)
         for place, param in enumerate(params):
             view = {name: aligned.scalars[place, i] for i, name in enumerate(self._scalars) if name}
             view.update({name: buffers[place] for name, buffers in aligned.buffers.items()})
             self.state[param] = MappingProxyType(view)
             aligned.views.append(self.state[param])
         return aligned
+
+    def _native(self, aligned: Aligned) -> object:
+        asked = dict(self._optional)
+        states = [aligned.buffers.get(name) for name in self._slots]
+        first, second, third = [*states, None, None][:3]
+        return _core.optimizer_group(
+            self._method,
+            self._settings,
+            tuple(asked.get(name) for name in self._slots),
+            list(aligned.params),
+            first,
+            second,
+            third,
+            aligned.scalars,
+        )
 
     def _counts(self) -> dict[int, float]:
         """Find how many steps have been taken, by the identity of a parameter's state."""

@@ -47,7 +47,9 @@ class Adadelta(FusedOptimizer):
     0.4
     """
 
+    _method = "adadelta"
     _slots = ("square_avg", "acc_delta")
+    _settings = ("lr", "rho", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -69,13 +71,3 @@ class Adadelta(FusedOptimizer):
         super()._validate(group)
         if not 0 <= group["rho"] <= 1:
             raise ValueError(f"Adadelta: rho must be in [0, 1], got {group['rho']}")
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        _core.adadelta_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            group["rho"],
-            group["eps"],
-            group["weight_decay"],
-        )

@@ -47,7 +47,9 @@ class Adagrad(FusedOptimizer):
     0.5
     """
 
+    _method = "adagrad"
     _slots = ("sum",)
+    _settings = ("lr", "lr_decay", "eps", "weight_decay")
     _at_least_zero = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def __init__(
@@ -73,13 +75,3 @@ class Adagrad(FusedOptimizer):
 
     def _saved_state(self) -> dict[_core.Tensor, dict[str, Any]]:
         return {param: dict(state) for param, state in self.state.items()}
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        _core.adagrad_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            group["lr_decay"],
-            group["eps"],
-            group["weight_decay"],
-        )

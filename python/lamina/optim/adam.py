@@ -8,8 +8,6 @@ from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from lamina.optim.optimizer import Params
 
 
@@ -50,7 +48,10 @@ class Adam(FusedOptimizer):
     0.5
     """
 
+    _method = "adam"
     _slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    _optional = (("max_exp_avg_sq", "amsgrad"),)
+    _settings = ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay")
 
     def __init__(
         self,
@@ -71,19 +72,3 @@ class Adam(FusedOptimizer):
     ) -> None:
         betas = tuple(map(float, betas))  # type: ignore[assignment]  # its length is checked
         super().__init__(params, settings(locals()), max_grad_norm)
-
-    def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return self._slots if group["amsgrad"] else self._slots[:2]
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        beta1, beta2 = group["betas"]
-        _core.adam_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
-            group["decoupled_weight_decay"],
-        )

@@ -8,8 +8,6 @@ from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from lamina.optim.optimizer import Params
 
 
@@ -45,7 +43,9 @@ class Adamax(FusedOptimizer):
     0.5
     """
 
+    _method = "adamax"
     _slots = ("exp_avg", "exp_inf")
+    _settings = ("lr", "betas", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -62,9 +62,3 @@ class Adamax(FusedOptimizer):
         max_grad_norm: float | None = None,
     ) -> None:
         super().__init__(params, settings(locals()), max_grad_norm)
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        beta1, beta2 = group["betas"]
-        _core.adamax_step(
-            tensors, factor, float(group["lr"]), beta1, beta2, group["eps"], group["weight_decay"]
-        )

@@ -48,7 +48,9 @@ class ASGD(FusedOptimizer):
     ([0.5], [0.5])
     """
 
+    _method = "asgd"
     _slots = ("ax",)
+    _settings = ("lr", "lambd", "alpha", "t0", "weight_decay")
     _scalars = ("step", "eta", "mu")
     _at_least_zero = ("lr", "weight_decay")
 
@@ -71,14 +73,3 @@ class ASGD(FusedOptimizer):
 
     def _initial(self, name: str, group: dict[str, Any]) -> float:
         return {"eta": float(group["lr"]), "mu": 1.0}.get(name, 0.0)
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        _core.asgd_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            group["lambd"],
-            group["alpha"],
-            group["t0"],
-            group["weight_decay"],
-        )

@@ -8,8 +8,6 @@ from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from lamina.optim.optimizer import Params
 
 
@@ -48,7 +46,9 @@ class Lion(FusedOptimizer):
     [0.75, -2.75]
     """
 
+    _method = "lion"
     _slots = ("exp_avg",)
+    _settings = ("lr", "betas", "weight_decay")
     _scalars = ("",)
     _at_least_zero = ("lr", "weight_decay")
 
@@ -64,7 +64,3 @@ class Lion(FusedOptimizer):
         max_grad_norm: float | None = None,
     ) -> None:
         super().__init__(params, settings(locals()), max_grad_norm)
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        beta1, beta2 = group["betas"]
-        _core.lion_step(tensors, factor, float(group["lr"]), beta1, beta2, group["weight_decay"])

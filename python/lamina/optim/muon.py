@@ -65,7 +65,18 @@ class Muon(FusedOptimizer):
     [[0.5, 0.0], [0.0, 0.5]]
     """
 
+    _method = "muon"
     _slots = ("momentum_buffer",)
+    _settings = (
+        "lr",
+        "weight_decay",
+        "momentum",
+        "nesterov",
+        "ns_coefficients",
+        "eps",
+        "ns_steps",
+        ("adjust_lr_fn", "match_rms_adamw"),
+    )
     _scalars = ("",)
     _at_least_zero = ("lr", "weight_decay", "momentum")
 
@@ -104,20 +115,3 @@ class Muon(FusedOptimizer):
                     f"Muon: parameter {place} of the group must be a matrix, "
                     f"got {list(param.shape)}; give it to another optimizer"
                 )
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        a, b, c = group["ns_coefficients"]
-        _core.muon_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            group["weight_decay"],
-            group["momentum"],
-            group["nesterov"],
-            a,
-            b,
-            c,
-            group["eps"],
-            group["ns_steps"],
-            group["adjust_lr_fn"] == "match_rms_adamw",
-        )

@@ -51,7 +51,9 @@ class NAdam(FusedOptimizer):
     0.5
     """
 
+    _method = "nadam"
     _slots = ("exp_avg", "exp_avg_sq")
+    _settings = ("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay")
     _scalars = ("step", "mu_product")
     _at_least_zero = ("lr", "eps", "weight_decay", "momentum_decay")
 
@@ -75,17 +77,3 @@ class NAdam(FusedOptimizer):
 
     def _initial(self, name: str, group: dict[str, Any]) -> float:
         return 1.0 if name == "mu_product" else 0.0
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        beta1, beta2 = group["betas"]
-        _core.nadam_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
-            group["momentum_decay"],
-            group["decoupled_weight_decay"],
-        )

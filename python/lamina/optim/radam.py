@@ -8,8 +8,6 @@ from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from lamina.optim.optimizer import Params
 
 
@@ -50,7 +48,9 @@ class RAdam(FusedOptimizer):
     0.5
     """
 
+    _method = "radam"
     _slots = ("exp_avg", "exp_avg_sq")
+    _settings = ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay")
 
     def __init__(
         self,
@@ -68,16 +68,3 @@ class RAdam(FusedOptimizer):
         max_grad_norm: float | None = None,
     ) -> None:
         super().__init__(params, settings(locals()), max_grad_norm)
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        beta1, beta2 = group["betas"]
-        _core.radam_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
-            group["decoupled_weight_decay"],
-        )

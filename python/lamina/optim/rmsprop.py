@@ -8,8 +8,6 @@ from lamina.optim.optimizer import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from lamina.optim.optimizer import Params
 
 
@@ -51,7 +49,10 @@ class RMSprop(FusedOptimizer):
     0.5
     """
 
+    _method = "rmsprop"
     _slots = ("square_avg", "momentum_buffer", "grad_avg")
+    _optional = (("momentum_buffer", "momentum"), ("grad_avg", "centered"))
+    _settings = ("lr", "alpha", "eps", "weight_decay", "momentum")
     _at_least_zero = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
     def __init__(
@@ -71,19 +72,3 @@ class RMSprop(FusedOptimizer):
         max_grad_norm: float | None = None,
     ) -> None:
         super().__init__(params, settings(locals()), max_grad_norm)
-
-    def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        momentum = ("momentum_buffer",) if group["momentum"] else ()
-        centered = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *momentum, *centered)
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        _core.rmsprop_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            group["alpha"],
-            group["eps"],
-            group["weight_decay"],
-            group["momentum"],
-        )

@@ -50,7 +50,9 @@ class Rprop(FusedOptimizer):
     0.45
     """
 
+    _method = "rprop"
     _slots = ("prev", "step_size")
+    _settings = ("etas", "step_sizes")
     _at_least_zero = ("lr",)
 
     def __init__(
@@ -76,6 +78,3 @@ class Rprop(FusedOptimizer):
 
     def _initial(self, name: str, group: dict[str, Any]) -> float:
         return float(group["lr"]) if name == "step_size" else 0.0
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        _core.rprop_step(tensors, factor, *group["etas"], *group["step_sizes"])

@@ -47,7 +47,10 @@ class SGD(FusedOptimizer):
     [0.5]
     """
 
+    _method = "sgd"
     _slots = ("momentum_buffer",)
+    _optional = (("momentum_buffer", "momentum"),)
+    _settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
     _scalars = ("",)  # PyTorch's counts no steps
     _at_least_zero = ("lr", "momentum", "weight_decay")
 
@@ -72,17 +75,3 @@ class SGD(FusedOptimizer):
         super()._validate(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and dampening 0")
-
-    def _buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return self._slots if group["momentum"] else ()
-
-    def _update(self, group: dict[str, Any], tensors: object, factor: float) -> None:
-        _core.sgd_step(
-            tensors,
-            factor,
-            float(group["lr"]),
-            group["momentum"],
-            group["dampening"],
-            float(group["weight_decay"]),
-            group["nesterov"],
-        )
