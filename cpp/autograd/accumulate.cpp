@@ -4,23 +4,51 @@
 
 namespace lamina {
 
-AccumulateGrad::AccumulateGrad(Tensor leaf) : Node("AccumulateGrad"), leaf_(std::move(leaf)) {
-  outputs().push_back({leaf_.sizes(), leaf_.dtype(), leaf_.device(), {}, false, nullptr});
+AccumulateGrad::AccumulateGrad(const Tensor& leaf) : Node("AccumulateGrad") {
+  outputs().push_back({{}, leaf.dtype(), leaf.device(), {}, false, nullptr});
+  take_leaf(leaf);
 }
 
-AccumulateGrad::~AccumulateGrad() {
-  Record& r = *record_of(leaf_);
-  const std::lock_guard lock(r.mutex);
-  if (r.accumulator == this) r.accumulator = nullptr;
+void AccumulateGrad::take_leaf(const Tensor& leaf) {
+  leaf_ = leaf;
+  Output& output = outputs()[0];  // what the leaf is may have changed since the last graph
+  output.sizes = leaf.sizes();
+  output.dtype = leaf.dtype();
+  output.device = leaf.device();
 }
 
 Ptr<Node> AccumulateGrad::of(const Tensor& leaf) {
   Record& r = ensure_record(leaf);
   const std::lock_guard lock(r.mutex);
   if (r.accumulator && r.accumulator->try_retain()) return Ptr<Node>::adopt(r.accumulator);
-  auto node = make<AccumulateGrad>(leaf);
-  r.accumulator = node.get();
-  return node;
+  AccumulateGrad* node = std::exchange(r.waiting, nullptr);
+  if (node)
+    node->take_leaf(leaf);
+  else
+    node = new AccumulateGrad(leaf);
+  r.accumulator = node;
+  return Ptr<Node>(node);
+}
+
+void AccumulateGrad::last_release() const noexcept {
+  const Tensor leaf = std::move(leaf_);  // goes last: its record may own this then
+  auto* const self = const_cast<AccumulateGrad*>(this);
+  Record& r = *record_of(leaf);
+  bool waits = false;
+  {
+    const std::lock_guard lock(r.mutex);
+    if (r.accumulator == this) r.accumulator = nullptr;
+    // A leaf has but one, unless another thread made its next while this one was on its way here.
+    waits = r.waiting == nullptr;
+    if (waits) r.waiting = self;
+  }
+  if (!waits) delete self;
+}
+
+bool AccumulateGrad::take_at_once(Tensor& grad) {
+  if (!record_of(leaf_)->hooks.empty()) return false;
+  accumulate(leaf_, std::move(grad));
+  return true;
 }
 
 namespace {

@@ -34,10 +34,11 @@ struct Record final : AutogradRecord {
   Ptr<Node> grad_fn;  // of a non-leaf
   uint32_t output_nr = 0;
 
-  // Of a leaf. `mutex` guards grad and accumulator: threads may run graphs over a shared leaf.
+  // Of a leaf. `mutex` guards these three: threads may run graphs over a shared leaf.
   SharedLock mutex;
   Tensor grad;
-  AccumulateGrad* accumulator = nullptr;  // weak
+  AccumulateGrad* accumulator = nullptr;  // of the graphs that there are; weak
+  AccumulateGrad* waiting = nullptr;      // for the next graph; owned
   std::vector<HookEntry> hooks;
 
   // Of a view: the tensor whose memory it shows, and the storage's version that grad_fn is good

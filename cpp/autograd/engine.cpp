@@ -47,6 +47,7 @@ class Run {
     if (!edge.node || !grad.defined()) return;
     if (captures_ && !useful(edge.node.get())) return;
     if (grad.numel() >= kLarge) tell_long();
+    if (!captures_ && !observer() && edge.node->take_at_once(grad)) return;
     heap_.push_back({edge.node, edge.nr, next_order_++, std::move(grad)});
     std::push_heap(heap_.begin(), heap_.end(), comes_later);
   }

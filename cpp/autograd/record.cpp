@@ -49,7 +49,10 @@ void refresh(const Tensor& t, Record& r) {
 bool grad_enabled() { return t_grad_enabled; }
 void set_grad_enabled(bool on) { t_grad_enabled = on; }
 
-Record::~Record() { forget_node(*this); }
+Record::~Record() {
+  forget_node(*this);
+  delete waiting;
+}
 
 Record* record_of(const Tensor& t) { return static_cast<Record*>(t.impl()->autograd.get()); }
 

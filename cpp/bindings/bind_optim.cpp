@@ -270,7 +270,8 @@ constexpr Def kDefs[] = {
         },
         "Whether an optimizer's dicts have these very parameters and views, and need this state."),
     def(
-        "optimizer_step(object groups, object param_groups, float factor) -> None", kFunction,
+        "optimizer_step(object groups, object param_groups, float factor) -> None",
+        kFunction | kInner,
         [](Args& a) -> PyObject* {
           step_all(a.object(0), a.object(1), a.real(2));
           Py_RETURN_NONE;

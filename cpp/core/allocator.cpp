@@ -41,7 +41,6 @@ size_t class_bytes(int i) {
   const size_t top = size_t{1} << (kFirst + i / kSteps);
   return top + top / kSteps * static_cast<size_t>(i % kSteps + 1);
 }
-int64_t pooled_bytes(size_t bytes) { return static_cast<int64_t>((bytes + 63) / 64 * 64); }
 
 // A free block's first word links to the next one.
 struct FreeBlock {
@@ -80,13 +79,12 @@ void add_live(Cache& c, int64_t bytes) noexcept {
 
 void* allocate(Device, size_t bytes) {
   if (bytes <= kLargestPooled) {
-    void* data = pool_take(bytes);
-    if (!data) {
+    void* data = pool_take(bytes, true);
+    if (!data) [[unlikely]] {
       empty_cache();
-      data = pool_take(bytes);
+      data = pool_take(bytes, true);
     }
     check<MemoryError>(data != nullptr, "cannot allocate ", bytes, " bytes");
-    pool_count(pooled_bytes(bytes));
     return data;
   }
   Cache& c = cache();
@@ -110,10 +108,7 @@ void* allocate(Device, size_t bytes) {
 }
 
 void deallocate(Device, void* data, size_t bytes) noexcept {
-  if (bytes <= kLargestPooled) {
-    pool_count(-pooled_bytes(bytes));
-    return pool_give(data, bytes);
-  }
+  if (bytes <= kLargestPooled) return pool_give(data, bytes, true);
   Cache& c = cache();
   const SizeClass cls = size_class(bytes);
   const auto size = static_cast<int64_t>(cls.bytes);

@@ -40,6 +40,14 @@ Pools& pools() {
   return *p;
 }
 
+// Looked up once a call: a library's thread-local variable is a call itself, and the compiler makes
+// one for every member.
+ThreadPool& thread_pool() {
+  ThreadPool* pool = &t_pool;
+  asm("" : "+r"(pool));
+  return *pool;
+}
+
 size_t list_of(size_t bytes) { return bytes == 0 ? 0 : (bytes - 1) / kStep; }
 int64_t size_of(size_t list) { return static_cast<int64_t>((list + 1) * kStep); }
 
@@ -78,23 +86,38 @@ struct Reaper {
   p.first = &t_pool;
 }
 
-}  // namespace
-
-void* pool_take(size_t bytes) noexcept {
-  const size_t list = list_of(bytes);
-  ThreadPool& pool = t_pool;
-  Free* const object = pool.first[list];
-  if (!object) [[unlikely]]
-    return from_system(list);
-  pool.first[list] = object->next;
-  --pool.length[list];
-  grow(pool.waiting, -size_of(list));
-  return object;
+void count(ThreadPool& pool, int64_t bytes) noexcept {
+  if (pool.closed) [[unlikely]] {
+    pools().counted.fetch_add(bytes, std::memory_order_relaxed);
+    return;
+  }
+  if (!pool.watched) [[unlikely]]
+    watch();
+  grow(pool.counted, bytes);
 }
 
-void pool_give(void* object, size_t bytes) noexcept {
+}  // namespace
+
+void* pool_take(size_t bytes, bool counted) noexcept {
   const size_t list = list_of(bytes);
-  ThreadPool& pool = t_pool;
+  ThreadPool& pool = thread_pool();
+  Free* const object = pool.first[list];
+  if (object) [[likely]] {
+    pool.first[list] = object->next;
+    --pool.length[list];
+    grow(pool.waiting, -size_of(list));
+    if (counted) count(pool, size_of(list));
+    return object;
+  }
+  void* const fresh = from_system(list);
+  if (counted && fresh) count(pool, size_of(list));
+  return fresh;
+}
+
+void pool_give(void* object, size_t bytes, bool counted) noexcept {
+  const size_t list = list_of(bytes);
+  ThreadPool& pool = thread_pool();
+  if (counted) count(pool, -size_of(list));
   if (!kCaching || pool.length[list] == kLongest || pool.closed) return to_system(object);
   if (!pool.watched) [[unlikely]]
     watch();
@@ -103,17 +126,6 @@ void pool_give(void* object, size_t bytes) noexcept {
   pool.first[list] = free;
   ++pool.length[list];
   grow(pool.waiting, size_of(list));
-}
-
-void pool_count(int64_t bytes) noexcept {
-  ThreadPool& pool = t_pool;
-  if (pool.closed) [[unlikely]] {
-    pools().counted.fetch_add(bytes, std::memory_order_relaxed);
-    return;
-  }
-  if (!pool.watched) [[unlikely]]
-    watch();
-  grow(pool.counted, bytes);
 }
 
 PoolStats pool_stats() noexcept {

@@ -11,16 +11,14 @@ namespace lamina {
 
 inline constexpr size_t kLargestPooled = 1024;
 
-// 64-byte aligned; `bytes` at most kLargestPooled. Null when the system has no more.
-void* pool_take(size_t bytes) noexcept;
-void pool_give(void* object, size_t bytes) noexcept;
-
-// Bytes of tensors in use, which each thread counts for itself: negative where it frees what others
-// made.
-void pool_count(int64_t bytes) noexcept;
+// 64-byte aligned; `bytes` at most kLargestPooled. Null when the system has no more. What is taken
+// or given for a tensor is counted: each thread has a sum of its own, negative where it frees what
+// others made.
+void* pool_take(size_t bytes, bool counted = false) noexcept;
+void pool_give(void* object, size_t bytes, bool counted = false) noexcept;
 
 struct PoolStats {
-  int64_t counted_bytes;  // the sum of pool_count
+  int64_t counted_bytes;  // of tensors in use
   int64_t waiting_bytes;  // in the lists
   int64_t system_calls;   // how often the system was asked
 };

@@ -12,8 +12,8 @@ int64_t checked_numel(std::span<const int64_t> sizes) {
   for (const int64_t s : sizes) {
     check<ValueError>(s >= 0, "a tensor's size cannot be negative, got ", sizes);
     zero |= s == 0;
-    if (s != 0) huge |= n > kLimit / s;
-    if (!huge && s != 0) n *= s;
+    if (s == 0) continue;
+    huge = huge || __builtin_mul_overflow(n, s, &n) || n > kLimit;
   }
   check<MemoryError>(!huge, "a tensor of sizes ", sizes, " has more elements than memory can hold");
   return zero ? 0 : n;

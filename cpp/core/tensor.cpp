@@ -81,4 +81,9 @@ Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t of
                      is_contiguous(sizes, strides));
 }
 
+Tensor alias(const Tensor& t) {
+  return make_tensor(t.impl()->storage, t.sizes(), t.strides(), t.offset(), t.dtype(), t.numel(),
+                     t.contiguous());
+}
+
 }  // namespace lamina

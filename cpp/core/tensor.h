@@ -146,7 +146,7 @@ Tensor empty_strided(const Dims& sizes, const Dims& strides, DType dtype, Device
 // the caller's to keep.
 Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset);
 // The same elements under a new identity, without gradient.
-inline Tensor alias(const Tensor& t) { return alias(t, t.sizes(), t.strides(), t.offset()); }
+Tensor alias(const Tensor& t);
 // Elements from the first to the last that a strided tensor of these sizes touches; 0 when empty.
 int64_t strided_extent(std::span<const int64_t> sizes, std::span<const int64_t> strides);
 // True when two indices reach the same element (a broadcast dimension, say).

@@ -6,6 +6,7 @@
 //   local   a is read where it lies (a broadcast has no stride), and so is b when its columns are
 //           adjacent and it fits a cache, or rows are few; a transposed b is turned one panel at a
 //           time into L1 and used for all rows of the task at once.
+//   outer   k is 1: rows of b, scaled, go to c one after another.
 //   packed  the rest: for every block of k, panels of a and b are packed by all threads, then tiles
 //           of c are computed by all threads (Goto and van de Geijn, 2008; Van Zee and van de
 //           Geijn, 2015, with the roles of rows and columns exchanged because c is row-major).
@@ -211,6 +212,14 @@ void compute_tile(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& mic
     t.beta = p.beta;
     t.bias = bias;
     micro.dot(t);
+  } else if (p.k == 1 && !plan.pack_b && p.beta == T(0) && bias == nullptr) {
+    t.k = 1;
+    t.a = a;
+    t.b = b;
+    t.c = c;
+    t.m = static_cast<int>(box.rows);
+    t.n = static_cast<int>(box.cols);
+    micro.outer(t);
   } else {
     // With few steps of k writing c sets the pace: a few rows at a time, each from end to end.
     const bool by_rows = !plan.pack_b && p.k <= kShallow;

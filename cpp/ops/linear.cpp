@@ -7,23 +7,32 @@ namespace {
 // A tensor [..., columns] as a matrix of the device's, for a call's length.
 class Matrix {
  public:
-  Matrix(const Tensor& t, int64_t columns)
-      : tensor_(t.rank() == 2 || t.contiguous() ? t : ops::contiguous(t)) {
-    const int64_t rows = t.rank() == 2 ? t.size(0) : t.numel() / std::max<int64_t>(columns, 1);
-    const bool own = tensor_.rank() == 2;
-    sizes_ = {1, rows, columns};
-    strides_ = {0, own ? tensor_.stride(0) : columns, own ? tensor_.stride(1) : 1};
-    turned_sizes_ = {1, columns, rows};
-    turned_strides_ = {0, strides_[2], strides_[1]};
+  Matrix(const Tensor& t, int64_t columns) {
+    const Tensor* from = &t;
+    if (t.rank() == 2) {
+      set(t.size(0), columns, t.stride(0), t.stride(1));
+    } else {
+      if (!t.contiguous()) from = &(copy_ = ops::contiguous(t));
+      set(t.numel() / std::max<int64_t>(columns, 1), columns, columns, 1);
+    }
+    data_ = from->data();
+    dtype_ = t.dtype();
   }
-  TensorRef ref() const { return {tensor_.data(), sizes_, strides_, tensor_.dtype()}; }
-  TensorRef transposed() const {
-    return {tensor_.data(), turned_sizes_, turned_strides_, tensor_.dtype()};
-  }
+  TensorRef ref() const { return {data_, {sizes_, 3}, {strides_, 3}, dtype_}; }
+  TensorRef transposed() const { return {data_, {turned_sizes_, 3}, {turned_strides_, 3}, dtype_}; }
 
  private:
-  Tensor tensor_;
-  Dims sizes_, strides_, turned_sizes_, turned_strides_;
+  void set(int64_t rows, int64_t columns, int64_t down, int64_t across) {
+    sizes_[1] = turned_sizes_[2] = rows;
+    sizes_[2] = turned_sizes_[1] = columns;
+    strides_[1] = turned_strides_[2] = down;
+    strides_[2] = turned_strides_[1] = across;
+  }
+
+  Tensor copy_;
+  void* data_;
+  DType dtype_;
+  int64_t sizes_[3] = {1}, strides_[3] = {0}, turned_sizes_[3] = {1}, turned_strides_[3] = {0};
 };
 
 // From recorded ops, for a gradient of the gradient. g is the gradient before the activation.

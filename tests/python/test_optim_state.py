@@ -188,55 +188,114 @@ def test_a_state_that_does_not_fit_changes_nothing():
 
 # -- the native steps: what they are given by hand -------------------------------------------------
 
-STEPS = {
-    "sgd_step": 5, "adam_step": 6, "rmsprop_step": 5, "adagrad_step": 4, "adadelta_step": 4,
-    "adamax_step": 5, "nadam_step": 7, "radam_step": 6, "asgd_step": 5, "rprop_step": 4,
-    "lion_step": 4,
+# How many numbers each method takes as settings.
+METHODS = {
+    "sgd": 5, "adam": 6, "rmsprop": 5, "adagrad": 4, "adadelta": 4, "adamax": 5, "nadam": 7,
+    "radam": 6, "asgd": 5, "rprop": 4, "lion": 4, "muon": 10,
 }  # fmt: skip
 
 
-def native(name, params, states=(), scalars=3):
-    """Run a step with settings of a half over a group that is made by hand."""
+def group_of(method, params, states=(), scalars=3, settings=("a",)):
     counts = lamina.zeros(len(params), scalars, dtype=lamina.float64)
     lists = [*states, None, None, None][:3]
-    group = _core.optimizer_group(params, *lists, counts)
-    kinds = ["bool" if " bool " in f" {p}" else "float" for p in settings_of(name)]
-    values = [0.5 if kind == "float" else False for kind in kinds]
-    return getattr(_core, name)(group, 1.0, *values)
+    return _core.optimizer_group(method, settings, (None,), params, *lists, counts)
 
 
-def settings_of(name):
-    (line,) = [text for text, _, _ in _core._signatures() if text.startswith(f"{name}(")]
-    return line.split("(")[1].split(")")[0].split(", ")[2:]
+def native(method, params, states=(), scalars=3, numbers=None):
+    """Run a step with settings of a half over a group that is made by hand."""
+    entries = {"a": [0.5] * METHODS[method] if numbers is None else numbers}
+    _core.optimizer_step((group_of(method, params, states, scalars),), [entries], 1.0)
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_native_steps_refuse_what_does_not_fit(name):
-    assert len(settings_of(name)) == STEPS[name]
-
+@pytest.mark.parametrize("method", METHODS)
+def test_native_steps_refuse_what_does_not_fit(method):
     def made():
         p = lamina.ones(2, 3, requires_grad=True)
         p.grad = lamina.ones(2, 3)
         return p
 
     p = made()
+    name = f"{method}_step"
     with pytest.raises(ValueError, match=rf"^{name}: needs \d float64 numbers for each of 1 param"):
-        native(name, [p], scalars=0)
-    if name != "sgd_step":
+        native(method, [p], scalars=0)
+    if method != "sgd":
         with pytest.raises(ValueError, match=rf"^{name}: 1 parameters but 0 tensors of state in"):
-            native(name, [p])
-    for wrong in (lamina.ones(3, 2), lamina.ones(2, 3, dtype=lamina.float64), lamina.ones(0)):
-        with pytest.raises(ValueError, match=rf"^{name}: optimizer state does not fit its tensor"):
-            native(name, [p], [[wrong]] * 2)
-    shrunk = made()
-    shrunk.data = lamina.ones(1)
-    with pytest.raises(ValueError, match=rf"^{name}: gradient does not fit its tensor"):
-        native(name, [shrunk], [[lamina.ones(1)]] * 2)
+            native(method, [p])
+    with pytest.raises(ValueError, match=rf"^{name}: needs {METHODS[method]} numbers as settings"):
+        native(method, [p], [[lamina.ones(2, 3)]] * 2, numbers=[0.5, 0.5])
+    if method != "muon":  # which is made of ops that say it their own way
+        for wrong in (lamina.ones(3, 2), lamina.ones(2, 3, dtype=lamina.float64), lamina.ones(0)):
+            with pytest.raises(ValueError, match=rf"^{name}: optimizer state does not fit its ten"):
+                native(method, [p], [[wrong]] * 2)
+        shrunk = made()
+        shrunk.data = lamina.ones(1)
+        with pytest.raises(ValueError, match=rf"^{name}: gradient does not fit its tensor"):
+            native(method, [shrunk], [[lamina.ones(1)]] * 2)
     assert p.tolist() == [[1.0] * 3] * 2
-    with pytest.raises(TypeError, match=rf"^{name}: argument 'group' must be what optimizer_group"):
-        getattr(_core, name)(3, 1.0, *([0.5] * STEPS[name])[:-1], False)
-    assert native(name, [p], [[lamina.ones(2, 3)]] * 2) is None
-    assert native(name, []) is None
+    native(method, [p], [[lamina.ones(2, 3)]] * 2)
+    native(method, [])
+
+
+def test_a_group_says_what_it_cannot_read():
+    p = parameter(1.0)
+    give_gradients(p)
+
+    def step(settings, **entries):
+        group = group_of("lion", [p], [[lamina.zeros_like(p.detach())]], settings=settings)
+        _core.optimizer_step((group,), [entries], 1.0)
+
+    with pytest.raises(ValueError, match=r"^lion_step: the parameter group has no entry 'lr'"):
+        step(("lr",))
+    with pytest.raises(TypeError, match=r"^lion_step: 'lr' of the parameter group must be a number"):
+        step(("lr",), lr="0.1")
+    with pytest.raises(ValueError, match=r"^lion_step: 'lr' of the parameter group has too many"):
+        step(("lr",), lr=[0.1] * 99)
+    with pytest.raises(RuntimeError, match="lr"):
+        step(("lr",), lr=Unreadable())
+    with pytest.raises(ValueError, match="there is no method 'lyon'"):
+        group_of("lyon", [p])
+    with pytest.raises(TypeError, match=r"^optimizer_step: parameter group 0 must be a dict, got"):
+        _core.optimizer_step((group_of("lion", [p]),), [3], 1.0)
+    for wrong in (3, (3,), [group_of("lion", [p])]):
+        with pytest.raises(TypeError, match="must be a tuple of what optimizer_group made"):
+            _core.optimizer_step(wrong, [{}], 1.0)
+    with pytest.raises(TypeError, match="must be a list as long as 'groups'"):
+        _core.optimizer_step((group_of("lion", [p]),), [], 1.0)
+    assert p.item() == 1.0
+    # Numbers of any kind, tensors, and whether an entry is a word.
+    word = ("kind", "last")
+    step(("lr", "betas", word), lr=lamina.tensor(0.5), betas=[0, True], kind="other")
+    assert p.item() == 0.5
+    step(("lr", "betas", word), lr=lamina.tensor(0.5), betas=[0, True], kind="last")
+    assert p.item() == -0.25  # the word is a weight decay of 1, of which lr takes half
+
+
+class Unreadable:
+    def __float__(self):
+        raise RuntimeError("lr")
+
+
+def test_whether_a_group_still_fits():
+    p, q = parameter(1.0), parameter(2.0)
+    group = group_of("lion", [p], [[lamina.zeros_like(p.detach())]])
+    state = {p: {}}
+    views = tuple(state.values())
+
+    def fits(params=(p,), dicts=None, views=views, state=state):
+        dicts = [{"params": [p]}] if dicts is None else dicts
+        return _core.optimizer_fits((group,), (params,), dicts, views, state)
+
+    assert fits()
+    assert not fits(dicts=[{"params": [q]}])
+    assert not fits(dicts=[{"params": [p, q]}])
+    assert not fits(dicts=[{}])
+    assert not fits(dicts=[])
+    assert not fits(state={})
+    assert not fits(state={p: {}})  # equal, but another
+    with pytest.raises(TypeError, match="parameter group 0 must be a dict, got int"):
+        fits(dicts=[3])
+    with pytest.raises(TypeError, match="'params' must be a tuple as long as 'groups'"):
+        _core.optimizer_fits((group,), (), [], (), {})
 
 
 def test_a_refused_step_counts_nothing():
@@ -244,8 +303,8 @@ def test_a_refused_step_counts_nothing():
     give_gradients(p, q)
     counts = lamina.zeros(2, 1, dtype=lamina.float64)
     good, bad = lamina.zeros(1, dtype=lamina.float64), lamina.zeros(2, dtype=lamina.float64)
-    group = _core.optimizer_group([p, q], [good, bad], None, None, counts)
+    group = _core.optimizer_group("adagrad", ("a",), (), [p, q], [good, bad], None, None, counts)
     with pytest.raises(ValueError, match="does not fit"):
-        _core.adagrad_step(group, 1.0, 0.5, 0.0, 0.0, 0.0)
+        _core.optimizer_step((group,), [{"a": [0.5, 0.0, 0.0, 0.0]}], 1.0)
     assert counts.tolist() == [[0.0], [0.0]]
     assert p.item() == 1.0

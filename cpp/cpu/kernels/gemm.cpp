@@ -212,6 +212,23 @@ void gemm_dot(const cpu::GemmTile<T>& t) {
   }
 }
 
+// --- outer ---
+
+// The bits of the tile form, which would spend most of its instructions on its frame.
+template <class T>
+void gemm_outer(const cpu::GemmTile<T>& t) {
+  using V = Vec<T>;
+  const V alpha(t.alpha), zero(T(0));
+  const T* a = t.a;
+  T* c = t.c;
+  for (int i = 0; i < t.m; ++i, a += t.ai, c += t.ldc) {
+    const V av(*a);
+    for_vectors<T>(t.n, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
+      lanes.store(c + j, fma(fma(av, lanes.load(t.b + j), zero), alpha, zero));
+    });
+  }
+}
+
 // --- packing ---
 
 // Rows of the source are adjacent along k: squares are transposed in registers. Where the panel is
@@ -276,6 +293,7 @@ constexpr GemmMicro<T> make_gemm() {
   g.nc = Shape::kWideFile ? 512 : 256;
   g.tile = gemm_tile_any<T>;
   g.dot = gemm_dot<T>;
+  g.outer = gemm_outer<T>;
   g.pack = gemm_pack<T>;
   return g;
 }

@@ -38,6 +38,7 @@ constexpr GemmMicro<T> make_gemm() {
   g.kc = 64;
   g.tile = gemm_tile<T>;
   g.dot = gemm_tile<T>;
+  g.outer = gemm_tile<T>;
   g.pack = gemm_pack<T>;
   return g;
 }
