@@ -6,13 +6,19 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.landscape.slices import Plane
 
 __all__ = ["plot_contour", "plot_surface"]
 
 
 def plot_contour(
-    plane: Plane, axes: Any = None, *, log: bool | None = None, levels: int = 20
+    plane: Plane,
+    axes: Any = None,
+    *,
+    log: bool | None = None,
+    levels: int | Sequence[float] = 20,
 ) -> Any:
     """Draw the loss on a plane as lines of equal loss, over its colours.
 
@@ -28,8 +34,9 @@ def plot_contour(
     log : bool, optional
         Whether the levels grow by a factor instead of by a step. Default: where the loss is
         positive and its largest value more than 30 times its smallest.
-    levels : int, default 20
-        About how many.
+    levels : int or sequence of float, default 20
+        About how many, or the levels themselves, in growing order: with the same levels several
+        planes have the same colours.
 
     Returns
     -------
@@ -62,11 +69,16 @@ def plot_contour(
     if axes is None:
         axes = _new_axes(None)
     first, second = plane.first.tolist(), plane.second.tolist()
-    if log:
-        steps = [low * (high / low) ** (i / levels) for i in range(levels + 1)]
+    if not isinstance(levels, int):
+        steps = [float(level) for level in levels]
+    elif log:
+        # So many a decade that the decades are among them: these get the colour bar's labels.
+        each = max(1, round(levels / math.log10(high / low)))
+        begin, end = math.floor(each * math.log10(low)), math.ceil(each * math.log10(high))
+        steps = [10 ** (i / each) for i in range(begin, end + 1)]
     else:
         steps = list(MaxNLocator(levels).tick_values(low, high))
-    norm = (LogNorm if log else Normalize)(low, high)
+    norm = (LogNorm if log else Normalize)(steps[0], steps[-1])
     filled = axes.contourf(first, second, losses, levels=steps, norm=norm, extend="both")
     axes.contour(first, second, losses, levels=steps, colors="black", linewidths=0.4, alpha=0.6)
     axes.plot(0, 0, marker="+", color="red", markersize=10, markeredgewidth=2)
@@ -127,7 +139,9 @@ def plot_surface(plane: Plane, axes: Any = None, *, log: bool | None = None) -> 
         first, second, height, cmap="viridis", rcount=len(second), ccount=len(first), linewidth=0
     )
     label = "log10 of the loss" if log else "loss"
+    axes.locator_params(nbins=4)  # in perspective more numbers run into each other
     axes.set(xlabel="first direction", ylabel="second direction", zlabel=label)
+    axes.yaxis.labelpad = 8
     return surface
 
 
