@@ -92,26 +92,21 @@ def train(lr: float, steps: int, seed: int) -> tuple[list[float], list[float]]:
     return losses, sharpness
 
 
-def edge(lr: float, losses: list[float], sharpness: list[float]) -> dict[str, float]:
-    """Sharpness as a multiple of 2/lr, and what the loss does once it is there."""
+def edge(lr: float, losses: list[float], sharpness: list[float]) -> tuple[float, ...]:
+    """Sharpness over 2/lr, first and late; then how often the loss rises, and how far it falls."""
     relative = [lr / 2 * value for value in sharpness]
-    arrival = EVERY * next((i for i, value in enumerate(relative) if value >= 1), 0)
-    late = losses[arrival:]
-    return {
-        "start": relative[0],
-        "end": median(relative[-len(relative) // 3 :]),
-        "arrival": arrival,
-        "rises": sum(then > now for now, then in pairwise(late)) / len(late),
-        "fall": late[0] / late[-1],
-    }
+    arrival = next((i for i, value in enumerate(relative) if value >= 1), 0)
+    late = losses[EVERY * arrival :]
+    rises = sum(then > now for now, then in pairwise(late)) / len(late)
+    return relative[0], median(relative[-len(relative) // 3 :]), rises, late[0] / late[-1]
 
 
-def draw(falls: dict, kept: dict, nets: dict, path: Path) -> None:
-    """Losses of the quadratic, falls over promises, and one net's (losses, sharpness) by rate."""
+def draw(falls: dict, kept: dict, nets: dict, edges: dict, path: Path) -> None:
+    """Losses of the quadratic, falls over promises, and one net for each learning rate."""
     import matplotlib.pyplot as plt
 
     figure, grid = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-    (bowl, lemma), (sharp, loss) = grid
+    bowl, lemma, sharp, loss = grid.flat
     for multiple, losses in falls.items():
         bowl.semilogy(losses, "--" if multiple > 2 else "-", label=f"lr = {multiple:g}/L")
     for name, ratios in kept.items():
@@ -121,11 +116,9 @@ def draw(falls: dict, kept: dict, nets: dict, path: Path) -> None:
         sharp.plot(range(0, len(losses), EVERY), sharpness, color=color, label=f"lr = {lr}")
         sharp.axhline(2 / lr, color=color, lw=1, ls="--", label=f"2/lr = {2 / lr:g}")
         loss.semilogy(losses, color=color, lw=0.8, label=f"lr = {lr}")
-        arrival = edge(lr, losses, sharpness)["arrival"]
-        loss.axvline(arrival, color=color, lw=1, ls="--", label="2/lr reached")
     least = min(map(min, kept.values()))
-    ends = " and ".join(f"{edge(lr, *net)['end']:.2f}" for lr, net in nets.items())
-    rises = " and ".join(f"{edge(lr, *net)['rises']:.0%}" for lr, net in nets.items())
+    ends = " and ".join(f"{end:.2f}" for _, end, _, _ in edges.values())
+    rises = " and ".join(f"{rises:.0%}" for _, _, rises, _ in edges.values())
     for axes, title, ylabel in (
         (bowl, "Quadratic: falls at any lr below 2/L, grows above", "loss"),
         (lemma, f"Every step falls by at least {least:.2f} times the promise", "fall / promise"),
@@ -155,14 +148,13 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, object]:
         print(f"{name:20} L = {bound:.2f}, lr from 0.5/L to 1.9/L: {kept_by}")
     above, _ = descend(*asked["quadratic"], 2.05, 100)
     growth = above[-1] / above[-2]
-    print(f"{'above 2/L':20} at lr = 2.05/L the quadratic grows by {growth:.4f} a step")
+    print(f"quadratic            lr = 2.05/L: the loss grows by {growth:.4f} a step")
     assert growth > 1, f"lr = 2.05/L: the loss changes by {growth:.4f} a step, and should grow"
 
     for lr, steps in RATES.items():
         runs = [train(lr, steps, seed) for seed in range(3 if quick else 5)]
-        seeds = [edge(lr, *run) for run in runs]
-        nets[lr], edges[lr] = runs[0], {key: median(e[key] for e in seeds) for key in seeds[0]}
-        start, end, _, rises, fall = edges[lr].values()
+        nets[lr], seeds = runs[0], [edge(lr, *run) for run in runs]
+        edges[lr] = start, end, rises, fall = [median(numbers) for numbers in zip(*seeds)]
         print(f"net, lr = {lr:<10} sharpness from {start:.2f} to {end:.2f} times 2/lr; then "
               f"{rises:.0%} of steps rise, loss to 1/{fall:.1f}")  # fmt: skip
         assert start < 0.8, f"lr {lr}: sharpness starts at {start:.2f} times 2/lr, not below"
@@ -171,7 +163,7 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, object]:
         assert fall > 1.5, f"lr {lr}: at the edge the loss falls to 1/{fall:.2f} only"
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        draw({**falls["quadratic"], 2.05: above}, kept, nets, out / "convergence.png")
+        draw({**falls["quadratic"], 2.05: above}, kept, nets, edges, out / "convergence.png")
     return {"smallest": smallest, "L": asked["logistic"][2], "growth": growth, "edges": edges}
 
 

@@ -40,9 +40,3 @@ __all__ = [
     "top_eigenvalue",
     "trace",
 ]
-
-
-def __getattr__(name: str) -> object:
-    from lamina._errors import absent
-
-    raise absent(__name__, name, __all__)
