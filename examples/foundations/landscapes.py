@@ -114,14 +114,14 @@ def draw(nets: dict[str, dict], path: Path) -> None:
     """The first seed's planes to one scale, one way between two solutions, all eigenvalues."""
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(12.5, 7.5), layout="constrained")
+    figure = plt.figure(figsize=(12, 7.2), layout="constrained")
     levels = [10 ** (i / 4) for i in range(-8, 11)]  # 0.01 to 300
     flats = []
     for column, (name, net) in enumerate(nets.items()):
         plane, share, top = net["planes"][0], net["downward"][0], net["highest"][0]
         flats.append(figure.add_subplot(2, 3, 1 + column, aspect="equal"))
         colours = landscape.plot_contour(plane, flats[-1], log=True, levels=levels)
-        flats[-1].set_title(f"{name}: curves downward at {share:.1%} of points")
+        flats[-1].set_title(f"{name}: {share:.0%} curves downward")
         deep = figure.add_subplot(2, 3, 4 + column, projection="3d")
         landscape.plot_surface(plane, deep, log=True)
         deep.set(title=f"{name}: rises to a loss of {top:.0f}", zlim=(-2, 2.5))
@@ -133,20 +133,20 @@ def draw(nets: dict[str, dict], path: Path) -> None:
         sharp.plot(range(len(tops)), tops, "o", label=f"{name}, median {median(tops):.0f}")
     between.axhline(log(10), color="black", ls=":", label="guessing, ln 10")
     heights = ", ".join(f"{net['barrier'][0]:.1f}" for net in nets.values())
-    between.set(title=f"Between two seeds: barriers {heights}", ylabel="loss", ylim=(0, 3.8),
+    between.set(title=f"Two seeds: barriers {heights}", ylabel="loss", ylim=(0, 3.8),
                 xlabel="way from one solution to the other")  # fmt: skip
     sharp.set(title="Plain is sharper at equal loss", xlabel="seed", xticks=range(len(tops)),
               ylabel="top Hessian eigenvalue", ylim=(0, 1500))  # fmt: skip
     for axes in (between, sharp):
         axes.legend(loc="upper right")
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
 def main(out: Path | None = None, quick: bool = False) -> dict[str, dict]:
     """Both nets over several seeds; returns what was measured of each."""
     kinds = {"plain": False, "skip": True}
-    nets = {n: measure(s, 3 if quick else 7, 15 if quick else 31) for n, s in kinds.items()}
+    nets = {n: measure(s, 3 if quick else 7, 15 if quick else 25) for n, s in kinds.items()}
     for name, net in nets.items():
         tops, share, highest, barrier = (median(net[key]) for key in MEASURED)
         print(f"{name:5} {net['size']:,} weights: top eigenvalue {tops:.0f}, curves downward at "

@@ -258,6 +258,14 @@ def test_a_state_may_be_the_models_own():
     assert model.w.item() == 1
 
 
+def test_a_way_needs_no_gradients():
+    model = Point([1.0]).requires_grad_(False)
+    found = interpolate(model, bowl([2.0]), {"w": model.w}, {"w": -model.w}, points=3)
+    assert found.losses.tolist() == [1, 0, 1]
+    with pytest.raises(TypeError, match="interpolate: model must be a Module, got dict"):
+        interpolate({}, bowl([2.0]), {}, {})
+
+
 def test_a_barrier_is_over_the_line_between_the_ends():
     way = Interpolation(lamina.linspace(0, 1, 5), lamina.tensor([1.0, 4.0, 5.0, 2.0, 3.0]))
     assert way.barrier == 3.0

@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def trainable(op: str, model: Any) -> dict[str, Tensor]:
-    """Return the parameters that require gradients by name; ``op`` is who asks."""
+def is_module(op: str, model: Any) -> None:
+    """Refuse what is no Module; ``op`` is who asks."""
     if not isinstance(model, Module):
         raise TypeError(f"{op}: model must be a Module, got {type(model).__name__}")
+
+
+def trainable(op: str, model: Any) -> dict[str, Tensor]:
+    """Return the parameters that require gradients, by name; none is an error."""
+    is_module(op, model)
     named: list[tuple[str, Tensor]] = list(model.named_parameters())
     found = {name: parameter for name, parameter in named if parameter.requires_grad}
     if not found:

@@ -136,7 +136,14 @@ def plot_surface(plane: Plane, axes: Any = None, *, log: bool | None = None) -> 
     first, second = numpy.meshgrid(plane.first.numpy(), plane.second.numpy())
     height = numpy.log10(losses) if log else losses
     surface = axes.plot_surface(
-        first, second, height, cmap="viridis", rcount=len(second), ccount=len(first), linewidth=0
+        first,
+        second,
+        height,
+        cmap="viridis",
+        rcount=len(second),
+        ccount=len(first),
+        linewidth=0,
+        antialiased=False,
     )
     label = "log10 of the loss" if log else "loss"
     axes.locator_params(nbins=4)  # in perspective more numbers run into each other

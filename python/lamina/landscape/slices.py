@@ -10,7 +10,7 @@ from lamina import _core
 from lamina._as_it_was import as_it_was
 from lamina._core import Tensor
 from lamina.autograd.grad_mode import no_grad
-from lamina.landscape._checks import fitting, shown, trainable, whole
+from lamina.landscape._checks import fitting, is_module, shown, trainable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -279,7 +279,7 @@ def interpolate(
     >>> found.losses.tolist(), found.barrier
     ([0.0, 0.5625, 1.0, 0.5625, 0.0], 1.0)
     """
-    trainable("interpolate", model)
+    is_module("interpolate", model)
     state: dict[str, Any] = dict(model.state_dict())
     targets = {name: part for name, part in state.items() if isinstance(part, Tensor)}
     a = _solution("state_a", state_a, targets)
