@@ -6,7 +6,7 @@ Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape of Neural Nets", 
 every seed on planes of filter-normalised random directions, where a step means the same for both
 nets: the loss curves downward at more points, and rises higher. At the solution itself the largest
 eigenvalue of the Hessian is asserted as a median: it is larger without skip connections for 20 of
-20 seeds here, but for 17 with 30 layers and 7 of 10 at a quarter of the loss.
+20 seeds here, but with 30 layers for 17 of 20, and at a quarter of the loss for 7 of 10 of those.
 
 What skip connections do not do is join the solutions of two seeds. On the straight way between them
 (Goodfellow, Vinyals, Saxe, "Qualitatively characterizing neural network optimization problems",
