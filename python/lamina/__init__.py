@@ -2,8 +2,8 @@
 
 ``import lamina as torch`` runs an ordinary training script as far as Lamina's surface reaches.
 The parts: `lamina.nn` (layers and losses), `lamina.optim`, `lamina.autograd`, `lamina.linalg`,
-`lamina.utils.data`, `lamina.datasets`, `lamina.train` (the training loop), and here tensors and
-operations on them.
+`lamina.utils.data`, `lamina.datasets`, `lamina.train` (the training loop), `lamina.landscape` (the
+loss around a model), and here tensors and operations on them.
 """
 
 from lamina import autograd, linalg, nn, optim
@@ -316,6 +316,7 @@ if TYPE_CHECKING:
         datasets,
         distributed,
         distributions,
+        landscape,
         special,
         testing,
         train,
@@ -504,6 +505,7 @@ __all__ = [
     "isinf",
     "isnan",
     "kron",
+    "landscape",
     "le",
     "lerp",
     "less",
@@ -673,6 +675,7 @@ _LAZY = {
     "datasets": ("lamina.datasets", None),
     "distributed": ("lamina.distributed", None),
     "distributions": ("lamina.distributions", None),
+    "landscape": ("lamina.landscape", None),
     "load": ("lamina.serialization", "load"),
     "load_torch": ("lamina.serialization", "load_torch"),
     "save": ("lamina.serialization", "save"),

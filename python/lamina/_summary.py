@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core
+from lamina._as_it_was import as_it_was
 from lamina._core import Tensor
 from lamina._macs import formula_of
 from lamina.autograd.grad_mode import no_grad
@@ -220,7 +221,7 @@ def summary(
     if args or kwargs:
         result.input_bytes = sum(t.nbytes for t in _tensors([args, kwargs]))
         first = {id(module): row for module, row in listed if not row.shared}
-        with _as_it_was(model), _watching(listed, first):
+        with as_it_was(model), _watching(listed, first):
             model.eval()
             with no_grad():
                 model(*args, **kwargs)
@@ -291,38 +292,6 @@ def _count_state(result: Summary, listed: list[tuple[Module, Row]]) -> None:
         result.buffer_bytes += sum(b.nbytes for b in buffers)
     result.total_parameters = sum(row.parameters for row in result.rows)
     result.trainable_parameters = sum(row.trainable for row in result.rows)
-
-
-@contextlib.contextmanager
-def _as_it_was(model: Module) -> Iterator[None]:
-    """Give modes, buffers and the random state back what they were."""
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.detach().clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    random = _core.get_rng_state()
-    try:
-        yield
-    finally:
-        _core.set_rng_state(random)
-        for module, mode in modes:
-            module.training = mode
-        with no_grad():
-            for module, name, buffer, value in buffers:
-                module.__dict__[name] = buffer
-                if not _same(buffer, value):
-                    buffer.copy_(value)
-
-
-def _same(left: Tensor, right: Tensor) -> bool:
-    """Whether nothing changed; a NaN is like itself."""
-    alike = left == right
-    if left.is_floating_point():
-        alike = alike | ((left != left) & (right != right))
-    return bool(alike.all())
 
 
 @contextlib.contextmanager

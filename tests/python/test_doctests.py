@@ -18,6 +18,7 @@ HOMES = {
     "lamina.autograd",
     "lamina.datasets",
     "lamina.distributions",
+    "lamina.landscape",
     "lamina.linalg",
     "lamina.nn",
     "lamina.nn.functional",
