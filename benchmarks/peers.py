@@ -20,6 +20,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sklearn": ("sklearn",),
 }
 _MODULES = {"torch-fused": "torch", "torch-compile": "torch"}
+_ONLY_AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OPENBLAS_CORETYPE": "HASWELL",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+}
 _PACKAGES = {"sklearn": "scikit-learn"}
 
 
@@ -71,6 +78,9 @@ def prepare_environment(threads: int) -> None:
     # They would choose another core's kernels than this CPU's.
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
+    # What a CPU without AVX-512 would run: nobody else has it then either.
+    if os.environ.get("LAMINA_ISA") == "avx2":
+        os.environ.update(_ONLY_AVX2)
 
 
 def load(names: Iterable[str], threads: int) -> tuple[list[Peer], dict[str, str]]:
