@@ -1,22 +1,21 @@
-"""Every example of examples/foundations runs, and what it claims holds."""
+"""Every example of examples/foundations runs, has the one form, and what it claims holds."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import math
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from lamina import datasets
 
-# Mazur's weights after the first step.
-W1_AFTER = [0.149780716, 0.19956143, 0.24975114, 0.29950229]
-W2_AFTER = [0.35891648, 0.408666186, 0.511301270, 0.561370121]
-
 FOLDER = Path(__file__).parents[2] / "examples" / "foundations"
+SCRIPTS = sorted(FOLDER.glob("*.py"))
 
 
 def load(name: str) -> ModuleType:
@@ -29,18 +28,38 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def run(name: str, out: Path) -> dict:
-    pytest.importorskip("matplotlib")
+def run(name: str, folder: Path) -> dict[str, Any]:
+    """The numbers of the quick form, which also draws one picture that is fit for a page."""
+    pytest.importorskip("matplotlib").use("Agg")
+    out = folder / "made" / "when missing"
     result = load(name).main(out, quick=True)
-    picture = out / f"{name}.png"
-    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [path.name for path in out.iterdir()] == [f"{name}.png"]
+    picture = (out / f"{name}.png").read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(picture[16:20], "big") <= 1600  # pixels wide
+    assert len(picture) < 250_000
     return result
 
 
 def test_every_example_is_tested():
     prefix = "test_claim_"
     tested = {name.removeprefix(prefix) for name in globals() if name.startswith(prefix)}
-    assert tested == {path.stem for path in FOLDER.glob("*.py")}
+    assert tested == {path.stem for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_one_form(path):
+    """A page: the idea in one sentence, the claim, what to see, how to run it, then the code."""
+    text = path.read_text()
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+    assert docstring.splitlines()[0].endswith(".")
+    parts = ("Claim.", "Look at the picture:", "Run it:")
+    places = [docstring.find(f"\n{part}") for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert f"python {path.name} [--out DIR] [--quick]" in docstring
+    assert "def main(out: Path | None = None, quick: bool = False) -> dict[" in text
+    assert len(text.splitlines()) <= 170
 
 
 def test_claim_perceptron(tmp_path):
@@ -68,11 +87,13 @@ def test_claim_xor(tmp_path):
 
 def test_claim_loop(tmp_path):
     """The numbers are Mazur's, to the digits that he prints."""
+    w1 = [0.149780716, 0.19956143, 0.24975114, 0.29950229]
+    w2 = [0.35891648, 0.408666186, 0.511301270, 0.561370121]
     result = run("loop", tmp_path)
     assert result["output"] == pytest.approx([0.75136507, 0.772928465], abs=5e-9)
     assert result["loss"] == pytest.approx(0.298371109, abs=5e-10)
-    assert result["w2"] == pytest.approx(W2_AFTER, abs=5e-9)
-    assert result["w1"] == pytest.approx(W1_AFTER, abs=5e-9)
+    assert result["w2"] == pytest.approx(w2, abs=5e-9)
+    assert result["w1"] == pytest.approx(w1, abs=5e-9)
     assert result["difference"] < 1e-15
     assert result["losses"][-1] < result["losses"][0]
 
