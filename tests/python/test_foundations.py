@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import math
+import itertools
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -63,11 +63,17 @@ def test_one_form(path):
 
 
 def test_claim_perceptron(tmp_path):
+    """Novikoff's bound for every run; Cover's 14 of the 16 labellings of four points."""
     result = run("perceptron", tmp_path)
-    assert result["converged"]
-    assert 0 < result["mistakes"] <= result["bound"]
+    assert len(result["runs"]) >= 10
+    for margin, bound, mistakes in result["runs"]:
+        # The points lie in [-2, 2]^2, with the bias at most 3 from the origin.
+        assert 0 < mistakes <= bound <= 9 / margin**2
+    assert result["tight"] == [(4, 4), (16, 16), (64, 64)]
+    assert not result["xor_stopped"]
     assert result["xor_best"] == 3
-    assert not result["xor_converged"]
+    everything = set(itertools.product((-1, 1), repeat=4))
+    assert everything - set(result["labellings"]) == {(-1, 1, 1, -1), (1, -1, -1, 1)}
 
 
 def test_claim_composition(tmp_path):
