@@ -98,10 +98,16 @@ def test_claim_xor(tmp_path):
 
 def test_claim_composition(tmp_path):
     result = run("composition", tmp_path)
-    assert result["one_matrix_error"] < 1e-12
-    # ReLU throws about half of the signal away: far from any matrix, not by rounding.
-    assert result["relu_distance"] > 0.1
-    assert result["relu_asymmetry"] > 0.1
+    assert result["one_matrix"] < 1e-12
+    assert result["own_matrix"] < 1e-12
+    assert result["asymmetry"] > 0.5
+    assert result["matrices"] > 50
+    left = result["unexplained"]
+    assert max(left["none"]) < 1e-24
+    assert left["ReLU"][0] < 1e-24  # one layer is affine still
+    # Of a normal z: variance of ReLU(z) 1/2 - 1/(2 pi), of its linear part z/2 one quarter.
+    assert left["ReLU"][1] == pytest.approx(1 - 0.25 / (0.5 - 0.5 / math.pi), abs=0.05)
+    assert left["ReLU"] == sorted(left["ReLU"])
 
 
 def test_claim_loop(tmp_path):
