@@ -113,9 +113,10 @@ def difference_error(h: float) -> float:
 
 def draw(hand: dict[str, Any], hs: list[float], errors: list[float], losses: list[float]) -> Any:
     """The network with what the step computes, the V of the differences, the fall of the loss."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplot_mosaic("nv;nl", figsize=(11, 6), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    axes = figure.subplot_mosaic("nv;nl")
     net, vee, fall, style = axes["n"], axes["v"], axes["l"], {"ha": "center", "va": "center"}
     for x, (weights, gradients) in enumerate(((W1, hand["d_w1"]), (W2, hand["d_w2"]))):
         for to, start in product((0, 1), (0, 1)):

@@ -60,7 +60,7 @@ def test_one_form(path):
     assert places == sorted(places)
     assert f"python {path.name} [--out DIR] [--quick]" in docstring
     assert "def main(out: Path | None = None, quick: bool = False) -> dict[" in text
-    assert len(text.splitlines()) <= 180
+    assert len(text.splitlines()) <= 190
 
 
 def test_claim_perceptron(tmp_path):
@@ -108,6 +108,30 @@ def test_claim_composition(tmp_path):
     # Of a normal z: variance of ReLU(z) 1/2 - 1/(2 pi), of its linear part z/2 one quarter.
     assert left["ReLU"][1] == pytest.approx(1 - 0.25 / (0.5 - 0.5 / math.pi), abs=0.05)
     assert left["ReLU"] == sorted(left["ReLU"])
+
+
+def test_claim_activations(tmp_path):
+    result = run("activations", tmp_path)
+    # GELU's slope is steepest where its second derivative phi(z) (2 - z^2) is 0.
+    steepest = 0.5 * (1 + math.erf(1)) + math.sqrt(2) * math.exp(-1) / math.sqrt(2 * math.pi)
+    peaks = {"sigmoid": 0.25, "tanh": 1, "ReLU": 1, "GELU": steepest}
+    assert result["peaks"] == pytest.approx(peaks, abs=1e-4)
+    reach = {name: norms[-1] for name, norms in result["norms"].items()}
+    assert 0.2**19 < reach["sigmoid"] <= 0.25**19
+    assert 0.1 < reach["ReLU"] < 10
+    assert 0.05 < reach["tanh"] < 1
+    assert 0.05 < reach["GELU"] < 10
+    # Standard deviations of z from 0.5 to 32: sigmoid's slope is below 0.01 from |z| = 4.585 on.
+    scales = (0.5, 1, 2, 4, 8, 16, 32)
+    law = [math.erfc(4.585 / (scale * math.sqrt(2))) for scale in scales]
+    assert result["saturated"]["sigmoid"] == pytest.approx(law, abs=0.03)
+    assert result["saturated"]["ReLU"] == pytest.approx([0.5] * 7, abs=0.02)
+    law = [0.5 * math.erfc(bias / math.sqrt(2)) for bias in range(-3, 4)]
+    assert result["off"] == pytest.approx(law, abs=0.02)
+    assert result["dead"][0] < 0.1
+    assert result["dead"][-1] > 0.9
+    assert result["revived"] == 0
+    assert result["leaky"] > 0
 
 
 def test_claim_loop(tmp_path):
