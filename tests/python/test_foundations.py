@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import itertools
 import math
+import statistics
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -132,6 +133,24 @@ def test_claim_activations(tmp_path):
     assert result["dead"][-1] > 0.9
     assert result["revived"] == 0
     assert result["leaky"] > 0
+
+
+def test_claim_approximation(tmp_path):
+    """The polygon's bound for one period of a sine, whose second derivative is 4 pi^2 at most."""
+    result = run("approximation", tmp_path)
+    sizes, by_hand = result["sizes"], result["by_hand"]
+    for units, error in zip(sizes, by_hand, strict=True):
+        assert 0.9 < error / (4 * math.pi**2 / 8 / units**2) <= 1
+    octaves = [math.log2(a / b) for a, b in itertools.pairwise(by_hand)]
+    assert octaves == pytest.approx([2] * len(octaves), abs=0.12)  # sizes double
+    assert result["slope"] == pytest.approx(-2, abs=0.1)
+    assert len(result["each"]) == len(result["polished"]) >= 3
+    for i, found in enumerate(result["each"]):
+        assert len(found) >= 5
+        assert max(found) / min(found) > 1.5  # from every start elsewhere
+        if sizes[i] >= 16:
+            assert statistics.median(found) > 3 * by_hand[i]
+        assert result["polished"][i] < by_hand[i]
 
 
 def test_claim_loop(tmp_path):
