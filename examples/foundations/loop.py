@@ -46,10 +46,8 @@ def by_hand() -> dict[str, Any]:
 
     # Backward: dL/dz of each output unit, then of each hidden one, through the weights between.
     d_output = [(o - t) * o * (1 - o) for t, o in zip(TARGET, output)]
-    d_hidden = [
-        sum(d * W2[k][j] for k, d in enumerate(d_output)) * h * (1 - h)
-        for j, h in enumerate(hidden)
-    ]
+    arriving = [sum(d * w for d, w in zip(d_output, column)) for column in zip(*W2)]
+    d_hidden = [a * h * (1 - h) for a, h in zip(arriving, hidden)]
     d_w2 = [[d * h for h in hidden] for d in d_output]  # dL/dz times what the weight multiplied
     d_w1 = [[d * x for x in INPUT] for d in d_hidden]
 

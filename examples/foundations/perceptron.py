@@ -9,9 +9,9 @@ On XOR the rule never stops. Lines realise 14 of the 16 ways to label its points
 3 of 4 right. XOR and its opposite are missing because sum y_i (x_i, 1) = 0: whatever w is, the four
 numbers y_i w . (x_i, 1) add up to 0, so they can't all be positive.
 
-Look at the picture: every mistake moves the line, the later the darker. Left, it comes to rest; in
-the middle, it can only choose which point to get wrong. Right, points at random cost far fewer
-mistakes than the bound, the orthogonal inputs as many.
+Look at the picture: every mistake moves the line between red (1) and blue (-1), the later the
+darker. Left, it comes to rest; in the middle, it can only choose which point to get wrong. Right,
+points at random cost far fewer mistakes than the bound, the orthogonal inputs as many.
 
 Run it: python perceptron.py [--out DIR] [--quick]
 """
@@ -74,10 +74,10 @@ def realisable() -> set[tuple[float, ...]]:
 
 def draw_lines(axes: Any, x: Tensor, y: Tensor, history: list[Tensor], title: str) -> None:
     """The data, and the line a x1 + b x2 + c = 0 after each mistake, the later the darker."""
-    import matplotlib.pyplot as plt
+    from matplotlib import cm, colors
 
     axes.scatter(*x.T.tolist(), c=y.tolist(), cmap="coolwarm", s=35, edgecolors="black", zorder=3)
-    colour = plt.cm.ScalarMappable(plt.Normalize(1, len(history) - 1), cmap="viridis_r")
+    colour = cm.ScalarMappable(colors.Normalize(1, len(history) - 1), cmap="viridis_r")
     for i, (a, b, c) in enumerate([w.tolist() for w in history[1:]], 1):
         if a or b:
             on_it = (-c * a / (a * a + b * b), -c * b / (a * a + b * b))
@@ -88,11 +88,12 @@ def draw_lines(axes: Any, x: Tensor, y: Tensor, history: list[Tensor], title: st
     axes.figure.colorbar(colour, ax=axes, label="line after mistake number")
 
 
-def draw(runs: list[Any], tight: list[Any], xor_history: list[Tensor], path: Path) -> None:
+def draw(runs: list[Any], tight: list[Any], xor_history: list[Tensor]) -> Any:
     """Lines on separable data, lines on XOR, and mistakes against the bound."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12.5, 3.8), layout="constrained")
+    figure = Figure(figsize=(12.5, 3.8), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
     lamina.manual_seed(3)
     x, y, _ = separable(40, 0.1)
     history, _ = rosenblatt(with_bias(x), y, 1000, lamina.zeros(3))
@@ -106,8 +107,7 @@ def draw(runs: list[Any], tight: list[Any], xor_history: list[Tensor], path: Pat
     right.set(xscale="log", yscale="log", xlabel="Novikoff's bound $(R/\\gamma)^2$")
     right.set(ylabel="mistakes until the rule stops", title="Up to the bound, never above")
     right.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
 def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        draw(runs, tight, xor_history, out / "perceptron.png")
+        draw(runs, tight, xor_history).savefig(out / "perceptron.png", dpi=120)
     return {
         "runs": runs,
         "tight": tight,

@@ -79,11 +79,12 @@ def hidden_space(model: nn.Sequential) -> tuple[Tensor, Tensor, float, float]:
 
 
 @lamina.no_grad()
-def draw(model: nn.Sequential, shares: list[float], path: Path) -> None:
+def draw(model: nn.Sequential, shares: list[float]) -> Any:
     """The answer over the inputs, the hidden space with its lines, and the shares of success."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12.5, 3.9), layout="constrained")
+    figure = Figure(figsize=(12.5, 3.9), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
     t = lamina.linspace(-0.25, 1.25, 61)
     grid = lamina.stack([t.expand(61, 61), t.unsqueeze(1).expand(61, 61)], dim=-1)
     answer, hidden = lamina.sigmoid(model(grid)).squeeze(-1), model[:2](grid)
@@ -109,36 +110,32 @@ def draw(model: nn.Sequential, shares: list[float], path: Path) -> None:
     middle.set(xlabel="hidden unit 1", ylabel="hidden unit 2", xlim=(-1.35, 1.2), ylim=(-1.1, 1.3))
     bars = right.bar([str(width) for width in WIDTHS], [100 * share for share in shares])
     right.bar_label(bars, fmt="%.0f%%")
-    right.set(title="More hidden units, more lucky starts", ylim=(0, 110))
+    right.set(title=f"{shares[0]:.0%} of the starts learn with 2 units", ylim=(0, 110))
     right.set(xlabel="hidden units", ylabel="starts that learn XOR (%)")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
 def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
     """Train from many starts and look at the first solution; return the numbers."""
     starts, steps = (50, 500) if quick else (200, 1000)
-    shares, stuck = [], []
-    for width in WIDTHS:
-        runs = [train(seed, width, steps) for seed in range(starts)]
-        failed = [loss for model, loss in runs if not solves(model)]
-        print(f"{width} hidden units: {starts - len(failed):3} of {starts} starts get 4 of 4")
-        shares.append(1 - len(failed) / starts)
-        stuck += failed
-        if width == 2:
-            first = next(seed for seed in range(starts) if solves(runs[seed][0]))
-            lost = next(seed for seed in range(starts) if abs(runs[seed][1] - STUCK[0]) < 0.01)
+    runs = {width: [train(seed, width, steps) for seed in range(starts)] for width in WIDTHS}
+    stuck = [loss for nets in runs.values() for model, loss in nets if not solves(model)]
+    shares = [sum(solves(model) for model, _ in nets) / starts for nets in runs.values()]
+    for width, share in zip(WIDTHS, shares):
+        print(f"{width} hidden units: {share:4.0%} of {starts} starts get 4 of 4")
     furthest = max(min(abs(loss - at) for at in STUCK) for loss in stuck)
-    later = train(lost, 2, 10 * steps)[1]
     print(f"{len(stuck)} others: loss {STUCK[0]:.4f} or {STUCK[1]:.4f}, to within {furthest:.4f}")
-    print(f"start {lost} after {10 * steps} steps: still {later:.4f}")
     assert 0.2 < shares[0] < 0.8, f"with two hidden units {shares[0]:.0%} of the starts succeed"
     assert shares == sorted(shares), f"shares of success by width: {shares}"
     assert shares[-1] > 0.95, f"with eight hidden units {shares[-1]:.0%} of the starts succeed"
     assert furthest < 2e-3, f"a start that fails is {furthest:.4f} away from both losses"
+    first = next(seed for seed in range(starts) if solves(runs[2][seed][0]))
+    lost = next(seed for seed in range(starts) if abs(runs[2][seed][1] - STUCK[0]) < 0.01)
+    later = train(lost, 2, 10 * steps)[1]
+    print(f"start {lost} after {10 * steps} steps: still {later:.4f}")
     assert abs(later - STUCK[0]) < 1e-3, f"loss {later:.4f} after ten times as many steps"
 
-    points, _, margin, bound = hidden_space(train(first, 2, steps)[0])
+    points, _, margin, bound = hidden_space(runs[2][first][0])
     mistakes, input_mistakes = rosenblatt(points)[1], rosenblatt(with_bias(X))[1]
     print(f"hidden space: margin {margin:.2f}; {mistakes} mistakes, Novikoff's bound {bound:.1f}")
     print(f"input space: {input_mistakes} mistakes and no end")
@@ -148,7 +145,7 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        draw(train(first, 2, 75)[0], shares, out / "xor.png")
+        draw(train(first, 2, 75)[0], shares).savefig(out / "xor.png", dpi=120)
     numbers = {"shares": shares, "stuck": stuck, "stuck_later": later, "margin": margin}
     return {**numbers, "mistakes": mistakes, "bound": bound, "input_mistakes": input_mistakes}
 
