@@ -169,3 +169,35 @@ def test_claim_loop(tmp_path):
     assert result["slopes"] == [pytest.approx(2, abs=0.05), pytest.approx(-1, abs=0.2)]
     assert 0.1 * eps ** (1 / 3) < result["best_h"] < 10 * eps ** (1 / 3)
     assert result["best_error"] < eps ** (2 / 3)
+
+
+def test_claim_landscapes(tmp_path):
+    """Li et al. 2018; and a net that guesses among ten digits has a loss of ln 10."""
+    result = run("landscapes", tmp_path)
+    plain, skip = result["plain"], result["skip"]
+    # 64 inputs, 20 hidden layers of 32, 10 outputs.
+    assert plain["size"] == skip["size"] == 65 * 32 + 20 * 33 * 32 + 33 * 10
+    assert sorted(plain["sharpness"])[1] > 1.5 * sorted(skip["sharpness"])[1]
+    assert min(plain["downward"]) > 0.05
+    assert max(skip["downward"]) < 0.03
+    assert min(plain["highest"]) > 2 * max(skip["highest"])
+    for net in (plain, skip):
+        assert all(1 < barrier < 2 * math.log(10) for barrier in net["barrier"])
+
+
+def test_claim_convergence(tmp_path):
+    result = run("convergence", tmp_path)
+    assert min(result["smallest"].values()) >= 1
+    # Along the largest curvature, 1, a rate of 2.05 multiplies w by -1.05, and so the loss in the
+    # long run by the square of it.
+    assert result["growth"] == pytest.approx(1.05**2, rel=1e-3)
+    x, y = (part.numpy() for part in datasets.digits().train.tensors)
+    x = x[(y == 3) | (y == 8)].astype(float)
+    bound = np.linalg.eigvalsh(x.T @ x / (4 * len(x)))[-1]
+    assert bound <= result["L"] * (1 + 1e-12)
+    assert result["L"] == pytest.approx(bound, rel=1e-6)
+    for start, end, rises, fall in result["edges"].values():
+        assert start < 0.8
+        assert end == pytest.approx(1, abs=0.1)
+        assert rises > 0.1
+        assert fall > 1.5
