@@ -1,22 +1,23 @@
-"""Every example of examples/foundations runs, and what it claims holds."""
+"""Every example of examples/foundations runs, has the one form, and what it claims holds."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import itertools
 import math
+import statistics
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from lamina import datasets
 
-# Mazur's weights after the first step.
-W1_AFTER = [0.149780716, 0.19956143, 0.24975114, 0.29950229]
-W2_AFTER = [0.35891648, 0.408666186, 0.511301270, 0.561370121]
-
 FOLDER = Path(__file__).parents[2] / "examples" / "foundations"
+SCRIPTS = sorted(FOLDER.glob("*.py"))
 
 
 def load(name: str) -> ModuleType:
@@ -29,52 +30,145 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def run(name: str, out: Path) -> dict:
-    pytest.importorskip("matplotlib")
+def run(name: str, folder: Path) -> dict[str, Any]:
+    """The numbers of the quick form, which also draws one picture that is fit for a page."""
+    pytest.importorskip("matplotlib").use("Agg")
+    out = folder / "made" / "when missing"
     result = load(name).main(out, quick=True)
-    picture = out / f"{name}.png"
-    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [path.name for path in out.iterdir()] == [f"{name}.png"]
+    picture = (out / f"{name}.png").read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(picture[16:20], "big") <= 1600  # pixels wide
+    assert len(picture) < 250_000
     return result
 
 
 def test_every_example_is_tested():
     prefix = "test_claim_"
     tested = {name.removeprefix(prefix) for name in globals() if name.startswith(prefix)}
-    assert tested == {path.stem for path in FOLDER.glob("*.py")}
+    assert tested == {path.stem for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_one_form(path):
+    """A page: the idea in one sentence, the claim, what to see, how to run it, then the code."""
+    text = path.read_text()
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+    assert docstring.splitlines()[0].endswith(".")
+    parts = ("Claim.", "Look at the picture:", "Run it:")
+    places = [docstring.find(f"\n{part}") for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert f"python {path.name} [--out DIR] [--quick]" in docstring
+    assert "def main(out: Path | None = None, quick: bool = False) -> dict[" in text
+    assert len(text.splitlines()) <= 190
 
 
 def test_claim_perceptron(tmp_path):
+    """Novikoff's bound for every run; Cover's 14 of the 16 labellings of four points."""
     result = run("perceptron", tmp_path)
-    assert result["converged"]
-    assert 0 < result["mistakes"] <= result["bound"]
+    assert len(result["runs"]) >= 10
+    for margin, bound, mistakes in result["runs"]:
+        # The points lie in [-2, 2]^2, with the bias at most 3 from the origin.
+        assert 0 < mistakes <= bound <= 9 / margin**2
+    assert result["tight"] == [(4, 4), (16, 16), (64, 64)]
+    assert not result["xor_stopped"]
     assert result["xor_best"] == 3
-    assert not result["xor_converged"]
+    everything = set(itertools.product((-1, 1), repeat=4))
+    assert everything - set(result["labellings"]) == {(-1, 1, 1, -1), (1, -1, -1, 1)}
+
+
+def test_claim_xor(tmp_path):
+    """Starts that fail answer the share of ones among the points that they can't tell apart."""
+    result = run("xor", tmp_path)
+    assert 0 < result["shares"][0] < result["shares"][1] < result["shares"][-1]
+    assert result["shares"][-1] > 0.95
+
+    def entropy(p):
+        return -p * math.log(p) - (1 - p) * math.log(1 - p)
+
+    plateaus = [2 / 4 * entropy(1 / 2), 3 / 4 * entropy(2 / 3)]
+    assert len(result["stuck"]) > 10
+    for loss in result["stuck"]:
+        assert min(abs(loss - at) for at in plateaus) < 2e-3
+    assert result["stuck_later"] == pytest.approx(plateaus[0], abs=1e-3)
+    # In hidden space the rule stops within Novikoff's bound, on the inputs it never does.
+    assert result["margin"] > 0.1
+    assert 0 < result["mistakes"] <= result["bound"] < result["input_mistakes"]
 
 
 def test_claim_composition(tmp_path):
     result = run("composition", tmp_path)
-    assert result["one_matrix_error"] < 1e-12
-    # ReLU throws about half of the signal away: far from any matrix, not by rounding.
-    assert result["relu_distance"] > 0.1
-    assert result["relu_asymmetry"] > 0.1
+    assert result["one_matrix"] < 1e-12
+    assert result["own_matrix"] < 1e-12
+    assert result["asymmetry"] > 0.05
+    assert result["matrices"] > 50
+    left = result["unexplained"]
+    assert max(left["none"]) < 1e-24
+    assert left["ReLU"][0] < 1e-24  # one layer is affine still
+    # Of a normal z: variance of ReLU(z) 1/2 - 1/(2 pi), of its linear part z/2 one quarter.
+    assert left["ReLU"][1] == pytest.approx(1 - 0.25 / (0.5 - 0.5 / math.pi), abs=0.05)
+    assert left["ReLU"] == sorted(left["ReLU"])
 
 
-def test_claim_xor(tmp_path):
-    result = run("xor", tmp_path)
-    assert result["correct"] == 4
-    assert result["hidden_separable"]
-    assert not result["input_separable"]
+def test_claim_activations(tmp_path):
+    result = run("activations", tmp_path)
+    # GELU's slope is steepest where its second derivative phi(z) (2 - z^2) is 0.
+    steepest = 0.5 * (1 + math.erf(1)) + math.sqrt(2) * math.exp(-1) / math.sqrt(2 * math.pi)
+    peaks = {"sigmoid": 0.25, "tanh": 1, "ReLU": 1, "GELU": steepest}
+    assert result["peaks"] == pytest.approx(peaks, abs=1e-4)
+    reach = {name: norms[-1] for name, norms in result["norms"].items()}
+    assert 0.2**19 < reach["sigmoid"] <= 0.25**19
+    assert 0.1 < reach["ReLU"] < 10
+    assert 0.05 < reach["tanh"] < 1
+    assert 0.05 < reach["GELU"] < 10
+    # Standard deviations of z from 0.5 to 32: sigmoid's slope is below 0.01 from |z| = 4.585 on.
+    scales = (0.5, 1, 2, 4, 8, 16, 32)
+    law = [math.erfc(4.585 / (scale * math.sqrt(2))) for scale in scales]
+    assert result["saturated"]["sigmoid"] == pytest.approx(law, abs=0.03)
+    assert result["saturated"]["ReLU"] == pytest.approx([0.5] * 7, abs=0.02)
+    law = [0.5 * math.erfc(bias / math.sqrt(2)) for bias in range(-3, 4)]
+    assert result["off"] == pytest.approx(law, abs=0.02)
+    assert result["dead"][0] < 0.1
+    assert result["dead"][-1] > 0.9
+    assert result["revived"] == 0
+    assert result["leaky"] > 0
+
+
+def test_claim_approximation(tmp_path):
+    """The polygon's bound for one period of a sine, whose second derivative is 4 pi^2 at most."""
+    result = run("approximation", tmp_path)
+    sizes, by_hand = result["sizes"], result["by_hand"]
+    for units, error in zip(sizes, by_hand, strict=True):
+        assert 0.9 < error / (4 * math.pi**2 / 8 / units**2) <= 1
+    octaves = [math.log2(a / b) for a, b in itertools.pairwise(by_hand)]
+    assert octaves == pytest.approx([2] * len(octaves), abs=0.12)  # sizes double
+    assert result["slope"] == pytest.approx(-2, abs=0.1)
+    assert len(result["each"]) == len(result["polished"]) >= 3
+    for i, found in enumerate(result["each"]):
+        assert len(found) >= 5
+        assert max(found) / min(found) > 1.5  # from every start elsewhere
+        if sizes[i] >= 16:
+            assert statistics.median(found) > 3 * by_hand[i]
+        assert result["polished"][i] < by_hand[i]
 
 
 def test_claim_loop(tmp_path):
     """The numbers are Mazur's, to the digits that he prints."""
+    w1 = [0.149780716, 0.19956143, 0.24975114, 0.29950229]
+    w2 = [0.35891648, 0.408666186, 0.511301270, 0.561370121]
     result = run("loop", tmp_path)
     assert result["output"] == pytest.approx([0.75136507, 0.772928465], abs=5e-9)
     assert result["loss"] == pytest.approx(0.298371109, abs=5e-10)
-    assert result["w2"] == pytest.approx(W2_AFTER, abs=5e-9)
-    assert result["w1"] == pytest.approx(W1_AFTER, abs=5e-9)
+    assert result["w2"] == pytest.approx(w2, abs=5e-9)
+    assert result["w1"] == pytest.approx(w1, abs=5e-9)
+    assert result["last_loss"] == pytest.approx(0.0000351085, abs=1e-10)
     assert result["difference"] < 1e-15
-    assert result["losses"][-1] < result["losses"][0]
+    # Truncation h^2, rounding eps / h; where they meet, eps^(1/3) and eps^(2/3).
+    eps = sys.float_info.epsilon
+    assert result["slopes"] == [pytest.approx(2, abs=0.05), pytest.approx(-1, abs=0.2)]
+    assert 0.1 * eps ** (1 / 3) < result["best_h"] < 10 * eps ** (1 / 3)
+    assert result["best_error"] < eps ** (2 / 3)
 
 
 def test_claim_landscapes(tmp_path):
