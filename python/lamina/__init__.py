@@ -6,6 +6,8 @@ The parts: `lamina.nn` (layers and losses), `lamina.optim`, `lamina.autograd`, `
 loss around a model), and here tensors and operations on them.
 """
 
+from math import e, inf, nan, pi
+
 from lamina import autograd, linalg, nn, optim
 from lamina._core import (
     Generator,
@@ -306,6 +308,8 @@ from lamina.autograd import (
     set_grad_enabled,
 )
 
+newaxis = None  # in an index: a new dimension of size 1
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lamina import (
@@ -332,6 +336,7 @@ if TYPE_CHECKING:
         LongTensor,
     )
     from lamina._summary import summary
+    from lamina.amp import autocast
     from lamina.serialization import load, load_torch, save, save_torch
 
 __all__ = [
@@ -384,6 +389,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "autocast",
     "autograd",
     "backends",
     "baddbmm",
@@ -439,6 +445,7 @@ __all__ = [
     "dropout",
     "dstack",
     "dtype",
+    "e",
     "einsum",
     "empty",
     "empty_cache",
@@ -489,6 +496,7 @@ __all__ = [
     "index_copy",
     "index_fill",
     "index_select",
+    "inf",
     "inference_mode",
     "initial_seed",
     "inner",
@@ -549,11 +557,13 @@ __all__ = [
     "multinomial",
     "multiply",
     "mv",
+    "nan",
     "nan_to_num",
     "narrow",
     "ne",
     "neg",
     "negative",
+    "newaxis",
     "nn",
     "no_grad",
     "nonzero",
@@ -566,6 +576,7 @@ __all__ = [
     "optim",
     "outer",
     "permute",
+    "pi",
     "positive",
     "pow",
     "prod",
@@ -663,6 +674,7 @@ __all__ = [
 _LAZY = {
     "accelerator": ("lamina.accelerator", None),
     "amp": ("lamina.amp", None),
+    "autocast": ("lamina.amp", "autocast"),
     "backends": ("lamina.backends", None),
     "compile": ("lamina._compile", "compile"),
     "cuda": ("lamina.cuda", None),

@@ -246,7 +246,7 @@ def test_a_group_says_what_it_cannot_read():
 
     with pytest.raises(ValueError, match=r"^lion_step: the parameter group has no entry 'lr'"):
         step(("lr",))
-    with pytest.raises(TypeError, match=r"^lion_step: 'lr' of the parameter group must be a number"):
+    with pytest.raises(TypeError, match=r"^lion_step: 'lr' of the parameter group must be a num"):
         step(("lr",), lr="0.1")
     with pytest.raises(ValueError, match=r"^lion_step: 'lr' of the parameter group has too many"):
         step(("lr",), lr=[0.1] * 99)
