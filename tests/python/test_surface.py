@@ -35,7 +35,10 @@ NAMES = {
     "lamina.distributions": (
         "Distribution Normal Categorical Bernoulli Uniform Independent kl_divergence"
     ),
-    "lamina": "save load load_torch save_torch summary compile distributions utils",
+    "lamina": (
+        "save load load_torch save_torch summary compile distributions utils "
+        "pi e inf nan newaxis autocast"
+    ),
     "lamina.cuda": "is_available device_count",
     "lamina.backends": "cudnn mps cuda",
     "lamina.accelerator": "is_available device_count current_accelerator",
