@@ -94,16 +94,16 @@ def draw(moments: dict[str, tuple[lamina.Tensor, lamina.Tensor]], curves, path: 
 
     figure, axes = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
     passed = list(range(DEPTH + 1))
-    for way, what in enumerate(("signal", "gradient on its way back")):
+    for way, what in enumerate(("the signal", "the gradient, too")):
         ax = axes[0, way]
         for i, (law, factor) in enumerate(LAWS.items()):
             mean = moments[law][way].mean(dim=0).tolist()
             ax.semilogy(passed, [factor**layer for layer in passed], color=f"C{i}", lw=1)
             ax.semilogy(passed, mean, ".", color=f"C{i}", label=f"{law}: {mean[-1]:.1e}")
         he = moments["He"][way].mean(dim=0)[-1].item()
-        ax.set_title(f"He keeps the {what}: {he:.2f} at the end")
+        ax.set_title(f"He keeps {what}: {he:.2f} after {DEPTH} layers")
         ax.set(xlabel="layers passed", ylabel="second moment, mean of the nets")
-        ax.legend(loc="lower left")
+        ax.legend(loc="lower left", fontsize=9)
 
     single, training = axes[1]
     low, *_, high = moments["He"][0][:, -1].sort().values.tolist()
