@@ -154,15 +154,17 @@ def draw(bowls, escapes, valley, grid, path: Path, film: bool) -> None:
     kappa = max(bowls)
     gain = bowls[kappa]["SGD"] / bowls[kappa]["momentum"]
     steps.set_title(f"Bowl: momentum gains a factor {gain:.0f} at kappa {kappa:,}")
-    steps.set(xlabel="kappa", ylabel="steps to come 10,000 times closer")
-    for i, (name, found) in enumerate(grid.items()):
+    steps.set(xlabel="kappa (no dot: not in 3,000 steps)", ylabel="steps to 1e-4 of the distance")
+    tops = {name: min(found.items(), key=lambda item: item[1]) for name, found in grid.items()}
+    for i, (name, (best, (_, accuracy))) in enumerate(tops.items()):
         leave.semilogx(DISTANCES, escapes[name], f"C{i}o-", label=name)
-        best = min(found, key=found.__getitem__)
-        label = f"{name}: {found[best][1]:.1%} at rate {best:g}"
-        rates.semilogx(list(found), [a for _, a in found.values()], f"C{i}o-", label=label)
+        label = f"{name}: {accuracy:.1%} at {best:g}"
+        accuracies = [a for _, a in grid[name].values()]
+        rates.semilogx(list(grid[name]), accuracies, f"C{i}o-", label=label)
     leave.set_title(f"Saddle: SGD needs {escapes['SGD'][-1]} steps, Adam {escapes['Adam'][-1]}")
     leave.set(xlabel="distance of the start from the saddle", ylabel="steps to leave, rate 0.05")
-    rates.set_title("Digits: at their best rates they are alike")
+    far = max(best for best, _ in tops.values()) / min(best for best, _ in tops.values())
+    rates.set_title(f"Digits: alike, at best rates {far:.0f}-fold apart")
     rates.set(xlabel="learning rate", ylabel="test accuracy, mean of the seeds")
     for ax in (steps, leave, rates):
         ax.legend(fontsize=9)
@@ -182,17 +184,18 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, object]:
     for kappa in (10, 100, 1000) if quick else (10, 100, 1000, 10_000):
         bowls[kappa], *factors[kappa] = theory_on_bowl(kappa)
         for name in ("RMSprop", "Adam"):
-            for way in ("", ", turned"):
-                bowls[kappa][name + way] = adaptive_on_bowl(name, kappa, turned=bool(way))
+            bowls[kappa][name] = adaptive_on_bowl(name, kappa, turned=False)
+            bowls[kappa][f"{name}, turned"] = adaptive_on_bowl(name, kappa, turned=True)
         by = "SGD by {:.6f} a step, momentum by {:.4f}".format(*factors[kappa])
         print(f"bowl, kappa {kappa}: {by}; steps", bowls[kappa])
     for name in ("RMSprop", "Adam"):
         steps = [taken[name] for taken in bowls.values()]
-        assert len(set(steps)) == 1, f"{name} should not see kappa along its axes: {steps}"
+        assert max(steps) < 1.05 * min(steps), f"{name} should not see kappa on its axes: {steps}"
         steps = [taken[f"{name}, turned"] for taken in bowls.values()]
         assert steps[2] > 2 * steps[0], f"{name} should see kappa across its axes: {steps}"
 
-    # Near the saddle y' = (1 + 2 lr) y; with momentum b, y'' = (1 + b + 2 lr) y' - b y.
+    # Near the saddle y' = (1 + 2 lr) y; with momentum b, y'' = (1 + b + 2 lr) y' - b y. At lr 0.05
+    # and b 0.9 that is 1.1 a step, and the larger root of g^2 - 2 g + 0.9.
     escapes = {name: [off_saddle(name, y) for y in DISTANCES] for name in MAKE}
     print("saddle, from 1e-8 away:", {name: steps[-1] for name, steps in escapes.items()})
     for name, growth in (("SGD", 1.1), ("momentum", 1 + sqrt(0.1))):
@@ -202,8 +205,7 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, object]:
     assert slowest <= 15, f"steps of fixed size should leave at once, not after {slowest}"
 
     valley = {name: down_valley(name) for name in MAKE}
-    for name, (rate, trail) in valley.items():
-        print(f"valley, {name} at rate {rate:g}: ({trail[-1][0]:.3f}, {trail[-1][1]:.3f})")
+    print("valley, where 500 steps lead:", {name: trail[-1] for name, (_, trail) in valley.items()})
     rates, seeds = (RATES[1::2], 3) if quick else (RATES, 5)
     grid = {name: {rate: on_digits(name, rate, seeds) for rate in rates} for name in MAKE}
     accuracy = {name: min(found.values())[1] for name, found in grid.items()}

@@ -218,7 +218,7 @@ def test_claim_optimizers(tmp_path):
         steps = result["bowls"][kappa]
         assert steps["SGD"] <= math.ceil(math.log(1e-4) / math.log(1 - 1 / kappa))
         assert steps["momentum"] * kappa**0.5 < steps["SGD"]
-        assert steps["Adam"] == result["bowls"][10]["Adam"]
+        assert steps["Adam"] == pytest.approx(result["bowls"][10]["Adam"], rel=0.05)
     assert result["bowls"][1000]["Adam, turned"] > 2 * result["bowls"][10]["Adam, turned"]
     # Off the saddle y grows by 1.1 a step: 6 decades are 145 steps. Adam's steps are of 0.05.
     sgd = result["escapes"]["SGD"]
