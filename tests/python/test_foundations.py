@@ -171,6 +171,62 @@ def test_claim_loop(tmp_path):
     assert result["best_error"] < eps ** (2 / 3)
 
 
+def test_claim_depth(tmp_path):
+    result = run("depth", tmp_path)
+    assert result["off"] == 0
+    assert result["turns"] == 2**10 - 1
+    assert result["wrong"] == 0
+    # n alternating labels in t + 1 runs: only a run of odd length can be right once more than
+    # wrong, so (n - t - 1) / 2 mistakes at least. 64 units in a layer: t = 65, else t = (2m)^l.
+    for layers, pieces in ((1, 65), (2, 100), (3, 64)):
+        assert result["least"][layers] == math.ceil((1024 - pieces - 1) / 2) / 1024
+        assert result["least"][layers] >= 1 / 6
+    # An output of 1/2 is off by 1/4 on average; who wins is reported, not claimed.
+    assert all(0 < min(errors) < 0.25 for errors in result["trained"].values())
+
+
+def test_claim_initialization(tmp_path):
+    result = run("initialization", tmp_path)
+    for law, factor in {"He": 1, "Xavier": 0.5, "too small": 0.25, "too large": 4}.items():
+        # 24 nets of 30 layers, each factor with a relative variance of 5 / 256: half a percent.
+        assert result["forward"][law] == pytest.approx(factor, rel=0.02)
+        assert result["backward"][law] == pytest.approx(factor, rel=0.02)
+        # And of the product of 30: sqrt((1 + 5 / 256)^30 - 1) / sqrt(24) = 0.18, about.
+        assert result["end"][law] == pytest.approx(factor**30, rel=0.75)
+    assert result["loss"]["He"] < 1.8
+    for law in ("Xavier", "too small", "too large"):
+        assert result["loss"][law] > math.log(10) - 0.1
+
+
+def test_claim_batch_norm(tmp_path):
+    result = run("batch_norm", tmp_path)
+    norm, *plain = (result["steps"][net] for net in ("batch norm", "Xavier", "4 x Xavier"))
+    assert max(norm.values()) < 600
+    for net in plain:
+        assert all(norm[rate] < net[rate] for rate in norm)
+        assert 3 * min(norm.values()) <= min(net.values())
+        assert net[10.0] == math.inf
+    first = {net: sizes[0] for net, sizes in result["gradients"].items()}
+    assert first["batch norm"] > 100 * first["Xavier"]
+
+
+def test_claim_optimizers(tmp_path):
+    result = run("optimizers", tmp_path)
+    for kappa, (sgd, momentum) in result["factors"].items():
+        assert sgd == pytest.approx(1 - 1 / kappa, abs=1e-9)
+        assert momentum == pytest.approx((kappa**0.5 - 1) / (kappa**0.5 + 1), rel=1e-3)
+        steps = result["bowls"][kappa]
+        assert steps["SGD"] <= math.ceil(math.log(1e-4) / math.log(1 - 1 / kappa))
+        assert steps["momentum"] * kappa**0.5 < steps["SGD"]
+        assert steps["Adam"] == pytest.approx(result["bowls"][10]["Adam"], rel=0.05)
+    assert result["bowls"][1000]["Adam, turned"] > 2 * result["bowls"][10]["Adam, turned"]
+    # Off the saddle y grows by 1.1 a step: 6 decades are 145 steps. Adam's steps are of 0.05.
+    sgd = result["escapes"]["SGD"]
+    assert sgd[-1] - sgd[1] == pytest.approx(math.log(1e6) / math.log(1.1), abs=2)
+    assert 0.5 / 0.05 - 1 <= max(result["escapes"]["Adam"]) <= 15
+    assert min(result["accuracy"].values()) > 0.94
+
+
 def test_claim_landscapes(tmp_path):
     """Li et al. 2018; and a net that guesses among ten digits has a loss of ln 10."""
     result = run("landscapes", tmp_path)
