@@ -57,7 +57,7 @@ class Gather {
     const Workspace<T, 64> weights(groups_ * group_weights());
     const int64_t panels = depthwise_ ? 1 : panels_.count();
     const double rows = 1.0 + static_cast<double>(depth_);
-    parallel_for(groups_ * panels, std::max<int64_t>(1, static_cast<int64_t>(6e4 / (rows * 32))),
+    parallel_for(groups_ * panels, std::max<int64_t>(1, static_cast<int64_t>(1e4 / (rows * 32))),
                  [&](int64_t begin, int64_t end) {
                    for (int64_t i = begin; i < end; ++i)
                      pack_weights(i / panels, i % panels, weights.data());
@@ -148,7 +148,8 @@ class Gather {
         1, rows_);
     const int64_t all = tasks * row_parts_;
     const double of_task = work / static_cast<double>(all);
-    grain_ = std::max<int64_t>({1, static_cast<int64_t>(kTaskWork / of_task), all / 64});
+    grain_ = fair_grain(
+        all, std::max<int64_t>({1, static_cast<int64_t>(kTaskWork / of_task), all / 64}));
     meet();
   }
 

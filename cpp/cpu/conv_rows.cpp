@@ -76,8 +76,9 @@ class Rows {
     plane_ = h_.reach(0, rows_) * pitch_;
     if (plane_ * static_cast<int64_t>(sizeof(T)) % 512 == 0) plane_ += lanes;
     const int64_t all = tasks * row_parts_;
-    grain_ = std::max<int64_t>(
-        {1, static_cast<int64_t>(kTaskWork * static_cast<double>(all) / work), all / 64});
+    grain_ = fair_grain(
+        all, std::max<int64_t>(
+                 {1, static_cast<int64_t>(kTaskWork * static_cast<double>(all) / work), all / 64}));
     // A run of taps that are as far apart as their pixels.
     const auto across = w_.of(0);
     step_ = across.size() > 1 ? across[1].offset - across[0].offset : 1;

@@ -93,9 +93,9 @@ class WeightGradient {
     const int64_t sources = depthwise_ ? 1 : sources_;
     // A block of the merge: the weights of some of the source's channels for one panel.
     const int64_t chunk =
-        std::clamp<int64_t>(4096 / (taps_ * 2 * micro_.lanes), 1, std::max<int64_t>(sources, 1));
+        std::clamp<int64_t>(1024 / (taps_ * 2 * micro_.lanes), 1, std::max<int64_t>(sources, 1));
     const int64_t chunks = ceil_div(sources, chunk);
-    parallel_for(groups_ * panels * chunks, 4, [&](int64_t begin, int64_t end) {
+    parallel_for(groups_ * panels * chunks, 1, [&](int64_t begin, int64_t end) {
       const Workspace<T> merged(chunk * taps_ * 2 * micro_.lanes);
       for (int64_t i = begin; i < end; ++i)
         merge(i / chunks / panels, i / chunks % panels, i % chunks * chunk,
@@ -152,9 +152,10 @@ class WeightGradient {
     block_rows_ = std::clamp<int64_t>(
         kBlockBytes / (columns_ * (2 * micro_.lanes + line) * static_cast<int64_t>(sizeof(T))), 1,
         images_ * rows_);
-    grain_ = std::max<int64_t>(
-        1, static_cast<int64_t>(kTaskWork * static_cast<double>(splits_ * groups_ * panel_parts_) /
-                                work));
+    const int64_t tasks = splits_ * groups_ * panel_parts_;
+    grain_ = fair_grain(
+        tasks,
+        std::max<int64_t>(1, static_cast<int64_t>(kTaskWork * static_cast<double>(tasks) / work)));
     // Neighbours in a row of the source that meet the same pixel of y: through each tap its
     // channels, through taps beside each other those of all.
     const bool joined = !depthwise_ && w_.adjacent(0);

@@ -134,7 +134,8 @@ Plan plan_of(const Problem<T>& p, const GemmMicro<T>& micro) {
   if (tiles == 1 && p.batch == 1)
     plan.splits = std::clamp<int64_t>(p.k / (2 * micro.kc), 1, std::min<int64_t>(want, 16));
   const double work_of_tile = work / static_cast<double>(tiles * plan.splits);
-  plan.grain = std::max<int64_t>(1, static_cast<int64_t>(kTaskWork / work_of_tile));
+  plan.grain = fair_grain(p.batch * plan.splits * tiles,
+                          std::max<int64_t>(1, static_cast<int64_t>(kTaskWork / work_of_tile)));
   return plan;
 }
 
