@@ -1,17 +1,14 @@
-"""Every `>>>` example of the installed package and of the README runs and prints what it says."""
+"""Every `>>>` example of the installed package runs and prints what it says."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import pkgutil
-import re
-from pathlib import Path
 
 import lamina
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 # Where users find things.
 HOMES = {
     "lamina",
@@ -67,30 +64,6 @@ def test_examples_of(name, tmp_path, monkeypatch):
         pytest.skip(f"needs {missing}")
     for test in examples(module):
         run(test, tmp_path, monkeypatch)
-
-
-def blocks(text, language):
-    """Code blocks of a Markdown text."""
-    parts = text.split(f"```{language}\n")[1:]
-    return [part.split("\n```")[0] + "\n" for part in parts]
-
-
-def claims(code):
-    """What the comment after a print() says that it prints."""
-    found = [re.match(r"\s*print\(.*\)  # (.*)$", line) for line in code.split("\n")]
-    return [match[1] for match in found if match]
-
-
-def test_readme(tmp_path, monkeypatch, capsys):
-    path = ROOT / "README.md"
-    if not path.exists():
-        pytest.skip("the tests run without the repository")
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "readme"}
-    code = "".join(blocks(path.read_text(encoding="utf-8"), "python"))
-    assert code
-    exec(compile(code, "README.md", "exec"), namespace)
-    assert capsys.readouterr().out.split("\n")[:-1] == claims(code)
 
 
 def public_names():

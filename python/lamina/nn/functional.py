@@ -12,6 +12,29 @@ Layers
 ``bilinear(input1, input2, ...)``   `Bilinear`: [..., in1], [..., in2], [out, in1, in2], [out]
 ``dropout(input, p, training)``     `Dropout`: zeros with probability p, the rest larger
 ``batch_norm(input, ...)``          `BatchNorm1d`
+``conv2d(input, weight, ...)``      `Conv2d`; ``conv1d`` for one dimension
+``conv_transpose2d(input, ...)``    `ConvTranspose2d`; and ``..1d``
+``dropout1d``, ``dropout2d``        the same for whole channels: [N, C, L] and [N, C, H, W]
+``alpha_dropout(input, p, ...)``    `AlphaDropout`
+``max_pool2d(input, kernel, ...)``  `MaxPool2d`; and ``max_pool1d``
+``avg_pool2d(input, kernel, ...)``  `AvgPool2d`; and ``avg_pool1d``
+``adaptive_avg_pool2d(...)``        `AdaptiveAvgPool2d`; 1d, max
+``max_unpool2d(input, ...)``        `MaxUnpool2d`
+``pad(input, pad, mode, value)``    more elements at the ends: (before, after) of the last
+                                    dimension, then of the one before it; modes "constant",
+                                    "reflect", "replicate" and "circular"
+``interpolate(input, size, ...)``   other sizes: nearest, linear, bilinear
+``pixel_shuffle(input, factor)``    `PixelShuffle`; ``pixel_unshuffle``
+``unfold(input, kernel, ...)``      `Unfold`; and ``fold``
+``layer_norm(input, shape, ...)``   `LayerNorm`
+``rms_norm(input, shape, ...)``     `RMSNorm`
+``group_norm(input, groups, ...)``  `GroupNorm`
+``instance_norm(input, ...)``       `InstanceNorm1d`
+``local_response_norm(input, n)``   `LocalResponseNorm`
+``scaled_dot_product_attention``    `MultiheadAttention`
+``embedding(input, weight)``        `Embedding`
+``embedding_bag(input, weight)``    `EmbeddingBag`
+``one_hot(input, num_classes)``     a 1 at the number's place, int64
 ==================================  ==========================================================
 
 Activations: straight lines
@@ -32,29 +55,6 @@ Activations: straight lines
 
 Activations: smooth
 
-``conv2d(input, weight, ...)``      see :class:`lamina.nn.Conv2d`; ``conv1d`` for one dimension
-``conv_transpose2d(input, ...)``    see :class:`lamina.nn.ConvTranspose2d`; and ``..1d``
-``dropout1d``, ``dropout2d``        the same for whole channels: [N, C, L] and [N, C, H, W]
-``alpha_dropout(input, p, ...)``    see :class:`lamina.nn.AlphaDropout`
-``max_pool2d(input, kernel, ...)``  see :class:`lamina.nn.MaxPool2d`; and ``max_pool1d``
-``avg_pool2d(input, kernel, ...)``  see :class:`lamina.nn.AvgPool2d`; and ``avg_pool1d``
-``adaptive_avg_pool2d(...)``        see :class:`lamina.nn.AdaptiveAvgPool2d`; 1d, max
-``max_unpool2d(input, ...)``        see :class:`lamina.nn.MaxUnpool2d`
-``pad(input, pad, mode, value)``    more elements at the ends: (before, after) of the last
-                                    dimension, then of the one before it; modes "constant",
-                                    "reflect", "replicate" and "circular"
-``interpolate(input, size, ...)``   other sizes: nearest, linear, bilinear
-``pixel_shuffle(input, factor)``    see :class:`lamina.nn.PixelShuffle`; ``pixel_unshuffle``
-``unfold(input, kernel, ...)``      see :class:`lamina.nn.Unfold`; and ``fold``
-``layer_norm(input, shape, ...)``   see :class:`lamina.nn.LayerNorm`
-``rms_norm(input, shape, ...)``     see :class:`lamina.nn.RMSNorm`
-``group_norm(input, groups, ...)``  see :class:`lamina.nn.GroupNorm`
-``instance_norm(input, ...)``       see :class:`lamina.nn.InstanceNorm1d`
-``local_response_norm(input, n)``   see :class:`lamina.nn.LocalResponseNorm`
-``scaled_dot_product_attention``    see :class:`lamina.nn.MultiheadAttention`
-``embedding(input, weight)``        see :class:`lamina.nn.Embedding`
-``embedding_bag(input, weight)``    see :class:`lamina.nn.EmbeddingBag`
-``one_hot(input, num_classes)``     a 1 at the number's place, int64
 ==================================  ==========================================================
 ``sigmoid(input)``                  `Sigmoid`: ``1 / (1 + exp(-x))``
 ``logsigmoid(input)``               `LogSigmoid`: its logarithm

@@ -60,7 +60,10 @@ class Optimizer:
     capturable, differentiable : bool, default False
         Refused if set: there are no CUDA graphs here, and no graph is recorded of a step.
     max_grad_norm : float, optional
-        See :class:`FusedOptimizer`; not in PyTorch.
+        Clip the gradients of all groups together to this norm, within the step: the result is
+        that of :func:`lamina.nn.utils.clip_grad_norm_` before it, with two passes fewer. The
+        gradients keep their values; ``optimizer.grad_norm`` is the norm that they had. May be
+        changed at any time. Not in PyTorch.
 
     Attributes
     ----------

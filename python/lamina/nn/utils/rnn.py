@@ -80,7 +80,7 @@ class PackedSequence(_Fields):
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """Convert the data as :meth:`Tensor.to` does; indices follow to its device."""
+        """Convert the data as :meth:`lamina.Tensor.to` does; indices follow to its device."""
         data = self.data.to(*args, **kwargs)
         if data is self.data:
             return self
