@@ -129,6 +129,14 @@ def test_wrong_data(place, content, text):
     assert names(place) == ["d.npz"]
 
 
+def test_fashion_mnist_where_it_is_not(place, monkeypatch):
+    monkeypatch.setenv("LAMINA_DATA", str(place))
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setattr("lamina.datasets.fashion._SYSTEM", place)
+    refused("train", "fashion-mnist", text=r"not in .*fashion_mnist\(download=True\) fetches it")
+    assert names(place) == []
+
+
 def test_folders_that_cannot_be_written(place):
     (place / "file").write_text("x")
     for out in ("file", "file/run", "/proc/no/run"):

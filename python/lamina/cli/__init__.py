@@ -70,8 +70,9 @@ def main(debug: bool) -> None:
 def train(threads: int | None, out: Path | None, lr: float | None, **options: Any) -> None:
     """Train a multilayer perceptron on DATASET.
 
-    DATASET is digits, moons, spirals or xor, or the path of an .npz file with inputs x and integer
-    labels y. The run's folder holds model.safetensors, config.json, metrics.jsonl and curves.png.
+    DATASET is digits, fashion-mnist, moons, spirals or xor, or the path of an .npz file with inputs
+    x and integer labels y. The run's folder holds model.safetensors, config.json, metrics.jsonl and
+    curves.png.
     """
     if threads is not None:
         _core.set_num_threads(threads)

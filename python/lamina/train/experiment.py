@@ -27,6 +27,7 @@ __all__ = ["DATASETS", "Experiment", "Settings", "load_dataset", "read_inputs"]
 
 DATASETS = {
     "digits": datasets.digits,
+    "fashion-mnist": datasets.fashion_mnist,
     "moons": datasets.moons,
     "spirals": datasets.spirals,
     "xor": datasets.xor,
@@ -40,7 +41,8 @@ class Settings:
     Attributes
     ----------
     dataset : str
-        "digits", "moons", "spirals", "xor", or the path of an ``.npz`` file with `x` and `y`.
+        "digits", "fashion-mnist", "moons", "spirals", "xor", or the path of an ``.npz`` file with
+        `x` and `y`.
     layers : tuple of int
         Widths of the hidden layers.
     activation : str
@@ -115,8 +117,8 @@ def load_dataset(name: str, seed: int = 0) -> DataSplits:
     >>> load_dataset("xor").n_classes
     2
     """
-    if name == "digits":
-        return datasets.digits()
+    if name in ("digits", "fashion-mnist"):  # these are what they are, without a seed
+        return DATASETS[name]()
     if name in DATASETS:
         return DATASETS[name](seed=seed)  # type: ignore[call-arg]
     if name.endswith(".npz") or os.sep in name or Path(name).exists():
