@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import lamina
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from lamina.cli import main
+from lamina.cli import _foundations, main
 from lamina.train import RunFolder
 
 FAST = ["--epochs", "2", "--layers", "8"]
@@ -92,6 +93,12 @@ def run(tmp_path_factory):
         (["predict", "absent", "x.npy"], r"absent is not a folder of a run"),
         (["predict", ".", "x.npy", "--out", "labels.doc"], r"labels\.doc: labels are written as"),
         (["info", "--all"], r"--all"),
+        (
+            ["foundations", "xro"],
+            r"'xro' is unknown; did you mean 'xor'\? \(known: perceptron, xor,",
+        ),
+        (["foundations", "xor", "--slow"], r"--slow"),
+        (["foundations", "xor", "--out", "/proc/no"], r"/proc/no"),
         (["--debog"], r"--debog"),
     ],
 )
@@ -345,6 +352,7 @@ def test_help_and_version():
         ["evaluate", "-h"],
         ["predict", "-h"],
         ["info", "-h"],
+        ["foundations", "-h"],
     ):
         result = lamina_command(*args)
         assert result.exit_code == 0
@@ -357,7 +365,114 @@ def test_help_and_version():
         assert f"--{name}" in options
 
 
+# ---------------------------------------------------------------------------------- foundations
+
+
+def test_foundations_are_the_folder():
+    """Each script is in the table, and each name of the table has one, with a sentence on top."""
+    here = Path(__file__).parents[2] / "examples" / "foundations"
+    assert sorted(_foundations.NAMES) == sorted(path.stem for path in here.glob("*.py"))
+    lines = lamina_command("foundations").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(_foundations.NAMES)
+    for name, line in zip(_foundations.NAMES, lines, strict=True):
+        shown = line.removeprefix(name).strip()
+        assert shown.endswith(".")
+        assert _foundations.script(name).read_text().startswith(f'"""{shown}\n')
+
+
+SCRIPTS = {
+    "holds": "print('quick' if quick else 'full')\n"
+    "    if out: (out / 'holds.png').write_bytes(b'picture')",
+    "fails": "assert 1 > 2, 'got 1 where the theory says 2'",
+    "breaks": "1 / 0",
+    "needs": "raise ModuleNotFoundError('needs numpax: pip install numpax')",
+}
+
+
+@pytest.fixture
+def scripts(place, monkeypatch):
+    """A folder of scripts in the place of the real ones."""
+    folder = place / "scripts"
+    folder.mkdir()
+    for name, body in SCRIPTS.items():
+        text = f'"""About {name}.\n\nMore."""\n\n\ndef main(out=None, quick=False):\n    {body}\n'
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.setattr(_foundations, "script", lambda name: folder / f"{name}.py")
+    monkeypatch.setattr(_foundations, "NAMES", tuple(SCRIPTS))
+    monkeypatch.setattr(main.commands["foundations"].params[0].type, "choices", [*SCRIPTS, "all"])
+    monkeypatch.setattr(_foundations, "find_spec", lambda name: object())  # with matplotlib
+    return place
+
+
+def test_one_of_the_foundations(scripts):
+    result = lamina_command("foundations", "holds")
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, last = result.stdout.splitlines()
+    assert first == "full"
+    assert re.fullmatch(r"holds: \d+\.\d s; the picture is foundations/holds\.png", last)
+    assert (scripts / "foundations/holds.png").read_bytes() == b"picture"
+    result = lamina_command("foundations", "holds", "--quick", "--out", "deep/er")
+    assert result.stdout.startswith("quick\n")
+    assert (scripts / "deep/er/holds.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("fails", "^lamina foundations: the claim does not hold: got 1 where the theory says 2$"),
+        ("breaks", "^lamina foundations: division by zero$"),
+        ("needs", "^lamina foundations: needs numpax: pip install numpax$"),
+    ],
+)
+def test_one_of_the_foundations_that_fails(scripts, monkeypatch, name, text):
+    refused("foundations", name, text=text, code=1)
+    monkeypatch.setenv("LAMINA_DEBUG", "1")
+    assert "Traceback" in lamina_command("foundations", name).stderr
+
+
+def test_all_the_foundations(scripts, monkeypatch):
+    result = lamina_command("foundations", "all", "--quick", "--out", "pictures")
+    assert (result.exit_code, result.stderr) == (1, "")
+    lines = [line for line in result.stdout.splitlines() if line]
+    assert [line.partition(":")[0] for line in lines[:-1]] == [
+        "holds", "quick", "holds", "fails", "fails", "breaks", "breaks", "needs", "needs",
+    ]  # fmt: skip
+    assert lines[0] == "holds: About holds."
+    assert lines[4] == "fails: failed: the claim does not hold: got 1 where the theory says 2"
+    assert lines[6] == "breaks: failed: ZeroDivisionError: division by zero"
+    assert lines[8] == "needs: skipped: needs numpax: pip install numpax"
+    assert re.fullmatch(
+        r"1 of 4 claims hold; failed: fails, breaks; skipped: needs; \d+ s; "
+        r"the pictures are in pictures",
+        lines[9],
+    )
+    monkeypatch.setenv("LAMINA_DEBUG", "1")
+    assert "AssertionError" in lamina_command("foundations", "all").stderr
+    monkeypatch.setattr(_foundations, "NAMES", ("holds", "needs"))
+    assert lamina_command("foundations", "all").exit_code == 0  # nothing failed
+
+
+def test_foundations_without_matplotlib(scripts, monkeypatch):
+    monkeypatch.setattr(_foundations, "find_spec", lambda name: None)
+    result = lamina_command("foundations", "holds")
+    assert result.exit_code == 0
+    first, _, last = result.stdout.splitlines()
+    assert 'pip install "lamina[plot]"' in first
+    assert re.fullmatch(r"holds: \d+\.\d s", last)
+    assert names(scripts) == ["scripts"]
+    assert "pictures are" not in lamina_command("foundations", "all").stdout
+
+
 # -------------------------------------------------------------------------------- real processes
+
+
+def test_a_foundation_in_a_real_process(tmp_path):
+    running = process("foundations", "loop", "--quick", cwd=tmp_path)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, err) == (0, "")
+    assert "loss          0.298371109" in out
+    assert out.splitlines()[-1].endswith("the picture is foundations/loop.png")
+    assert (tmp_path / "foundations/loop.png").read_bytes().startswith(b"\x89PNG")
 
 
 def process(*args, cwd, **options):

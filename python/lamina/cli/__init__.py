@@ -1,4 +1,4 @@
-"""The command ``lamina``: a thin face on `lamina.train`."""
+"""The command ``lamina``: a thin face on `lamina.train`, and on the foundations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from lamina import _core
 from lamina._files import atomic_write
+from lamina.cli._foundations import foundations
 from lamina.cli._group import BadInput, Commands, OneOf, bad_input
 from lamina.train.experiment import DATASETS, Experiment, Settings
 from lamina.train.mlp import ACTIVATIONS
@@ -37,9 +38,12 @@ def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @click.version_option(_core.__version__, prog_name="lamina", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (or LAMINA_DEBUG=1).")
 def main(debug: bool) -> None:
-    """Train, evaluate and apply small neural networks."""
+    """Train, evaluate and apply small neural networks; see the foundations at work."""
     if debug:
         os.environ["LAMINA_DEBUG"] = "1"
+
+
+main.add_command(foundations)
 
 
 @main.command()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-__all__ = ["BadInput", "Commands", "OneOf", "bad_input"]
+__all__ = ["BadInput", "Commands", "OneOf", "bad_input", "show_traceback"]
 
 
 class BadInput(click.ClickException):
@@ -30,6 +30,14 @@ def bad_input() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise BadInput(_text(error)) from error
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print where an error comes from, when debugging is on."""
+    if os.environ.get("LAMINA_DEBUG", "0") not in ("", "0"):
+        import traceback
+
+        traceback.print_exception(error)
 
 
 class OneOf(click.Choice[str]):
@@ -70,10 +78,7 @@ class Commands(click.Group):
         return super().invoke(ctx)
 
     def _fail(self, error: BaseException, message: str, code: int) -> int:
-        if os.environ.get("LAMINA_DEBUG", "0") not in ("", "0"):
-            import traceback
-
-            traceback.print_exception(error)
+        show_traceback(error)
         context = self._context
         command = context.invoked_subcommand if context is not None else None
         where = f"lamina {command}: " if command in self.commands else "lamina: "
