@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import lamina
 import numpy as np
 import pytest
 from lamina import datasets
@@ -257,3 +258,24 @@ def test_claim_convergence(tmp_path):
         assert end == pytest.approx(1, abs=0.1)
         assert rises > 0.1
         assert fall > 1.5
+
+
+def test_claim_representations(tmp_path):
+    module = load("representations")
+    result = run("representations", tmp_path)
+    for name in ("shapes", "clothes"):
+        pixels, first, _, last, _ = result[name]["trained"]
+        assert pixels < first < last
+        assert result[name]["as it started"][3] + 0.01 < last
+    # Four shapes anywhere at any angle: pixels say little about them, the last layer nearly all.
+    assert 0.25 < result["shapes"]["trained"][0] < 0.6
+    assert result["shapes"]["trained"][3] > 0.85
+    assert result["shapes"]["trained"][4] > 1.3 * result["shapes"]["as it started"][4]
+    # What the measure of orientation says of a stripe, turned, and of a blob.
+    t = lamina.arange(5).float() - 2
+    blob = lamina.exp(-(t * t + t.unsqueeze(1) ** 2) / 2)
+    stripe = blob * lamina.cos(2 * math.pi * 0.25 * t)
+    measured = module.orientation(lamina.stack([blob, stripe, stripe.T]).unsqueeze(1)).tolist()
+    assert measured[0] < 0.01
+    assert measured[1] > 0.5
+    assert measured[2] == pytest.approx(measured[1], rel=1e-5)
