@@ -191,7 +191,7 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, dict[str, li
         pixels, first, _, last, oriented = result[name]["trained"]
         *_, start, noise = result[name]["as it started"]
         assert pixels < first < last, f"{name}: {pixels:.3f}, {first:.3f}, {last:.3f} do not rise"
-        assert start < last, f"{name}: last layer {last:.3f}, without training {start:.3f}"
+        assert start + 0.01 < last, f"{name}: last layer {last:.3f}, without training {start:.3f}"
         if name == "shapes":
             assert oriented > 1.3 * noise, f"orientation {noise:.2f}, after training {oriented:.2f}"
 
