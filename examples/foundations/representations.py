@@ -135,8 +135,8 @@ def draw(axes, name: str, medians: dict, rows: dict, model: nn.Sequential, data:
     filters = model[0][0].weight[orientation(model[0][0].weight).argsort(descending=True)]
     axes[0].imshow(mosaic(filters.reshape(4, 4, 5, 5)), cmap="coolwarm", vmin=-1, vmax=1,
                    interpolation="nearest")  # fmt: skip
-    before, after = (found[-1] for found in medians.values())
-    axes[0].set(title=f"{name}: orientation {before:.2f} to {after:.2f}", xticks=[], yticks=[])
+    a, b = (found[-1] for found in medians.values())
+    axes[0].set(title=f"{name}: filters' orientation {a:.2f} to {b:.2f}", xticks=[], yticks=[])
     side, four = data[2].shape[-1], [0, 1, 2, 3] if name == "Shapes" else [1, 5, 8, 9]
     columns = [lamina.stack([data[2][data[3] == label][0].clamp(min=0) for label in four])]
     for maps in (model[:depth](columns[0]) for depth in (1, 2, 3)):
