@@ -152,29 +152,29 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, object]:
     bowls, factors = {}, {}
     for kappa in (10, 100, 1000) if quick else (10, 100, 1000, 10_000):
         bowls[kappa], *factors[kappa] = on_bowl(kappa)
-        print(f"bowl, kappa {kappa}: factors a step", factors[kappa], "steps", bowls[kappa])
+        print("bowl, kappa {}: SGD x{:.4f} a step, momentum x{:.4f}".format(kappa, *factors[kappa]))
+        print("  steps:", *(f"{name} {n}" for name, n in bowls[kappa].items()), sep="  ")
     for name in ("RMSprop", "Adam"):
         along, across = ([b[name + way] for b in bowls.values()] for way in ("", ", turned"))
         assert max(along) < 1.05 * min(along), f"{name} should not see kappa on its axes: {along}"
         assert across[2] > 2 * across[0], f"{name} should see kappa across its axes: {across}"
-
     # Near the saddle y' = 1.1 y; with momentum y'' = 2 y' - 0.9 y, the roots of g^2 - 2 g + 0.9.
     escapes = {name: [off_saddle(name, y) for y in DISTANCES] for name in MAKE}
-    print("saddle, from 1e-8 away:", {name: steps[-1] for name, steps in escapes.items()})
+    print("saddle, steps from 1e-8 away:", *(f"{n} {s[-1]}" for n, s in escapes.items()), sep="  ")
     for name, growth in (("SGD", 1.1), ("momentum", 1 + sqrt(0.1))):
         decade, theory = (escapes[name][-1] - escapes[name][1]) / 6, log(10) / log(growth)
         assert abs(decade - theory) < 0.5, f"{name}: {decade} steps a decade, theory {theory}"
     assert max(escapes["Adam"] + escapes["RMSprop"]) <= 15, f"should leave at once: {escapes}"
-
     valley = {}
     for name in MAKE:  # each at the rate that comes closest
         tried = [(lr, descend(rosenbrock, (-1.5, 1.0), MAKE[name], lr, 500)) for lr in RATES]
         valley[name] = min(tried, key=lambda found: dist(found[1][-1], (1, 1)))
-    print("valley, where 500 steps lead:", {name: trail[-1] for name, (_, trail) in valley.items()})
+    left = {name: dist(trail[-1], (1, 1)) for name, (_, trail) in valley.items()}
+    print("valley, left after 500 steps:", *(f"{n} {d:.3f}" for n, d in left.items()), sep="  ")
     rates, seeds = (RATES[1::2], 3) if quick else (RATES, 5)
     grid = {name: [on_digits(name, rate, seeds) for rate in rates] for name in MAKE}
     accuracy = {name: min(found)[1] for name, found in grid.items()}
-    print("digits, accuracy:", accuracy)
+    print("digits, accuracy:", *(f"{n} {100 * a:.1f}%" for n, a in accuracy.items()), sep="  ")
     assert max(accuracy.values()) - min(accuracy.values()) < 0.04, f"far apart: {accuracy}"
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
