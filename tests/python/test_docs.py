@@ -90,12 +90,13 @@ def test_commands_are_there(path):
     """What `lamina` is asked for, it knows; what else is run from the repository, it has."""
     from lamina.cli import main
 
+    top = main.make_context("lamina", [], resilient_parsing=True)
     for words in commands(path):
         while "=" in words[0]:  # a variable of the environment
             words = words[1:]
         if words[0] == "lamina":
             command = main.commands[words[1]]
-            command.make_context("lamina", words[2:], resilient_parsing=True)
+            command.make_context("lamina", words[2:], parent=top, resilient_parsing=True)
             options = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in words[2:] if word.startswith("-")} <= options, words
         local = [w for w in words if re.match(r"(tools|tests|benchmarks|examples|docs)/", w)]
