@@ -10,22 +10,24 @@ AccumulateGrad::AccumulateGrad(const Tensor& leaf) : Node("AccumulateGrad") {
 }
 
 void AccumulateGrad::take_leaf(const Tensor& leaf) {
-  leaf_ = leaf;
   Output& output = outputs()[0];  // what the leaf is may have changed since the last graph
   output.sizes = leaf.sizes();
   output.dtype = leaf.dtype();
   output.device = leaf.device();
+  leaf_ = leaf;
 }
 
 Ptr<Node> AccumulateGrad::of(const Tensor& leaf) {
   Record& r = ensure_record(leaf);
   const std::lock_guard lock(r.mutex);
   if (r.accumulator && r.accumulator->try_retain()) return Ptr<Node>::adopt(r.accumulator);
-  AccumulateGrad* node = std::exchange(r.waiting, nullptr);
-  if (node)
+  AccumulateGrad* node = r.waiting;
+  if (node) {
     node->take_leaf(leaf);
-  else
+    r.waiting = nullptr;
+  } else {
     node = new AccumulateGrad(leaf);
+  }
   r.accumulator = node;
   return Ptr<Node>(node);
 }
@@ -46,7 +48,14 @@ void AccumulateGrad::last_release() const noexcept {
 }
 
 bool AccumulateGrad::take_at_once(Tensor& grad) {
-  if (!record_of(leaf_)->hooks.empty()) return false;
+  // One reference is one edge: nothing else will flow here. A gradient that is there already may be
+  // an input of what is still to run, and is added to last.
+  if (ref_count() != 1) return false;
+  Record& r = *record_of(leaf_);
+  {
+    const std::lock_guard lock(r.mutex);
+    if (r.grad.defined() || !r.hooks.empty()) return false;
+  }
   accumulate(leaf_, std::move(grad));
   return true;
 }

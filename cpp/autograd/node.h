@@ -66,8 +66,8 @@ class Node : public RefCounted {
   // Reads b.grad(i), writes b.set(i, ...) for the edges that b.needs().
   virtual void backward(Backward& b) = 0;
   virtual std::vector<HookEntry>& hooks(uint32_t nr) { return outputs_[nr].hooks; }
-  // Of a leaf: takes a gradient before the others that will flow into it have come, since it adds
-  // them up itself. False where a hook waits for the whole.
+  // Of a leaf: takes a gradient that is the whole of it without its turn in the schedule, if nobody
+  // could see the difference.
   virtual bool take_at_once(Tensor&) { return false; }
   // Drops what was saved for backward.
   virtual void free_saved() {}

@@ -1,4 +1,4 @@
-// Optimizer steps: one call for a group of parameters.
+// Optimizer steps: one call for all groups of parameters.
 
 #include <pybind11/pybind11.h>
 
@@ -22,7 +22,7 @@ namespace {
 // `params`, or empty where the method has none.
 struct Group {
   const ops::OptimizerMethod* method;
-  PyObject* settings;  // tuple of str: the entries of the group's dict that the method reads
+  PyObject* settings;  // tuple: the entries of the group's dict that the method reads
   PyObject* needs;     // tuple: for each list of state None, or the entry that says if it is needed
   std::vector<Tensor> params, state[kUpdateStates];
   bool has_state[kUpdateStates];
@@ -42,6 +42,9 @@ PyObject* make_group(Args& a) {
   check<ValueError>(method, "optimizer_group: there is no method '", a.text(0), "'");
   check<TypeError>(PyTuple_Check(a.object(1)) && PyTuple_Check(a.object(2)),
                    "optimizer_group: 'settings' and 'needs' must be tuples");
+  check<ValueError>(PyTuple_GET_SIZE(a.object(2)) <= kUpdateStates, "optimizer_group: at most ",
+                    kUpdateStates, " lists of state, but 'needs' has ",
+                    PyTuple_GET_SIZE(a.object(2)));
   auto group = std::make_unique<Group>(method, a.object(1), a.object(2));
   const auto list = [&](int i) { return std::vector(a.tensors(i).begin(), a.tensors(i).end()); };
   group->params = list(3);
@@ -86,16 +89,18 @@ bool truth(PyObject* o) {
   return yes != 0;
 }
 
-// The dicts of the groups, a list as long as `groups`.
-PyObject* dict_of(const char* op, PyObject* dicts, Py_ssize_t i) {
+// The dict of group i of n. Reading from one may run Python, which may do anything to the list: it
+// is looked at anew for each, and its dict is held.
+py::object dict_of(const char* op, PyObject* dicts, Py_ssize_t i, Py_ssize_t n) {
+  check<TypeError>(PyList_Check(dicts) && PyList_GET_SIZE(dicts) == n, op,
+                   ": argument 'param_groups' must be a list as long as 'groups'");
   PyObject* const dict = PyList_GET_ITEM(dicts, i);
   if (!PyDict_Check(dict)) [[unlikely]]
     raise<TypeError>(op, ": parameter group ", i, " must be a dict, got ", arrived(dict));
-  return dict;
+  return py::reinterpret_borrow<py::object>(dict);
 }
 
-// -- whether the groups still are what the optimizer has
-// -------------------------------------------
+// -- whether the groups still are what the optimizer has ---------------
 
 // Whether a list or the values of a dict are the very objects of a tuple.
 bool same_objects(PyObject* found, PyObject* wanted) {
@@ -136,36 +141,35 @@ bool all_fit(PyObject* groups, PyObject* params, PyObject* dicts, PyObject* view
     return false;
   for (Py_ssize_t i = 0; i < n; ++i)
     if (!fits(group_of(kOp, PyTuple_GET_ITEM(groups, i)), PyTuple_GET_ITEM(params, i),
-              dict_of(kOp, dicts, i)))
+              dict_of(kOp, dicts, i, n).ptr()))
       return false;
   return true;
 }
 
-// -- the step
-// --------------------------------------------------------------------------------------
+// -- the step ----------------------------------------------------------
 
-// The numbers that a group's dict has as settings, in the method's order; a pair counts as two. One
-// that is a word is asked for as (entry, word), and is 1 if it is that word.
+// The numbers that a group's dict has as settings, in the method's order. An entry is asked for by
+// its name; as (name, n) where it is so many numbers; as (name, word) where it is a word: then the
+// number is 1 if it is that one.
 class Settings {
  public:
   Settings(const Group& group, PyObject* dict) : op_(ops::name_of(*group.method)) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(group.settings); ++i) {
       PyObject* name = PyTuple_GET_ITEM(group.settings, i);
-      PyObject* word = nullptr;
+      PyObject* how = nullptr;
       if (PyTuple_Check(name) && PyTuple_GET_SIZE(name) == 2) {
-        word = PyTuple_GET_ITEM(name, 1);
+        how = PyTuple_GET_ITEM(name, 1);
         name = PyTuple_GET_ITEM(name, 0);
       }
       const auto value = py::reinterpret_borrow<py::object>(find(dict, name));
       if (!value) [[unlikely]]
         raise<ValueError>(op_, ": the parameter group has no entry ", repr(name));
-      if (word)
-        next(name) = equal(value.ptr(), word);
-      else if (PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()))
-        for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value.ptr()); ++k)
-          add(name, PySequence_Fast_GET_ITEM(value.ptr(), k));
-      else
+      if (!how)
         add(name, value.ptr());
+      else if (PyLong_Check(how))
+        add_all(name, value.ptr(), PyLong_AsSsize_t(how));
+      else
+        next(name) = equal(value.ptr(), how);
     }
   }
   std::span<const double> numbers() const { return {numbers_, count_}; }
@@ -181,6 +185,15 @@ class Settings {
     if (count_ == std::size(numbers_)) [[unlikely]]
       raise<ValueError>(op_, ": ", repr(name), " of the parameter group has too many numbers");
     return numbers_[count_++];
+  }
+  void add_all(PyObject* name, PyObject* values, Py_ssize_t n) {
+    const bool sequence = PyTuple_Check(values) || PyList_Check(values);
+    if (!sequence || PySequence_Fast_GET_SIZE(values) != n) [[unlikely]]
+      raise<ValueError>(op_, ": ", repr(name), " of the parameter group must be ", n,
+                        " numbers, got ", repr(values));
+    // A list may change while a number is read.
+    for (Py_ssize_t k = 0; k < std::min(n, PySequence_Fast_GET_SIZE(values)); ++k)
+      add(name, PySequence_Fast_GET_ITEM(values, k));
   }
   void add(PyObject* name, PyObject* value) {
     double& number = next(name);
@@ -231,11 +244,8 @@ void step(const Group& group, PyObject* dict, double factor) {
 void step_all(PyObject* groups, PyObject* dicts, double factor) {
   constexpr const char* kOp = "optimizer_step";
   const Py_ssize_t n = groups_in(kOp, groups);
-  for (Py_ssize_t i = 0; i < n; ++i) {
-    check<TypeError>(PyList_Check(dicts) && PyList_GET_SIZE(dicts) == n, kOp,
-                     ": argument 'param_groups' must be a list as long as 'groups'");
-    step(group_of(kOp, PyTuple_GET_ITEM(groups, i)), dict_of(kOp, dicts, i), factor);
-  }
+  for (Py_ssize_t i = 0; i < n; ++i)
+    step(group_of(kOp, PyTuple_GET_ITEM(groups, i)), dict_of(kOp, dicts, i, n).ptr(), factor);
 }
 
 double grad_norm(PyObject* groups) {

@@ -77,7 +77,7 @@ struct GemmMicro {
   void (*tile)(const GemmTile<T>&);
   // ap == bp == 1 and any m and n: lanes run along k.
   void (*dot)(const GemmTile<T>&);
-  // k == 1, bj == 1, beta == 0, no bias, any m and n: a column times a row, whole rows of c at a time.
+  // k == 1, bj == 1, beta == 0, no bias, any m and n: a column times a row, by rows of c.
   void (*outer)(const GemmTile<T>&);
   // panel[p*panel_width + i] = src[i*si + p*sp] for i < width, anything from there to panel_width,
   // which is nr, thin_nr or a_width.

@@ -288,8 +288,8 @@ void run_muon(const OptimizerMethod& m, const OptimizerStep& s, double factor,
               const double* settings) {
   const char* const op = m.name;
   const auto a = settings_at<MuonSettings>(settings);
-  check<ValueError>(a.ns_steps >= 0 && a.ns_steps < 100, op, ": ns_steps must be in [0, 100), got ",
-                    a.ns_steps);
+  check<ValueError>(a.ns_steps >= 0 && a.ns_steps < 100, op,
+                    ": ns_steps must be a whole number in [0, 100), got ", a.ns_steps);
   const GradMode off(false);
   for (size_t i = 0; i < s.params.size(); ++i) {
     const Tensor& p = s.params[i];
@@ -352,8 +352,12 @@ constexpr OptimizerMethod kMethods[] = {
 }  // namespace
 
 const OptimizerMethod* optimizer_method(std::string_view name) {
-  for (const OptimizerMethod& m : kMethods)
-    if (std::string_view(m.name) == std::string(name) + "_step") return &m;
+  constexpr std::string_view kEnd = "_step";
+  for (const OptimizerMethod& m : kMethods) {
+    std::string_view own = m.name;
+    own.remove_suffix(kEnd.size());
+    if (own == name) return &m;
+  }
   return nullptr;
 }
 

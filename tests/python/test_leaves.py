@@ -207,3 +207,40 @@ def test_a_leaf_used_often_adds_up_in_order():
         return p.grad
 
     assert gradient(False).tolist() == gradient(True).tolist()
+
+
+def test_a_gradient_that_the_graph_uses_is_added_to_last():
+    p = lamina.tensor([1.0, 2.0], requires_grad=True)
+    q = lamina.tensor([1.0, 1.0], requires_grad=True)
+    p.grad = lamina.tensor([3.0, 4.0])
+    ((p * p.grad).sum() + (p * p.grad).sum()).backward()
+    assert p.grad.tolist() == [9.0, 12.0]
+    # p has one edge here, but its gradient is an input of what runs after it.
+    z = (q * p.grad).sum() + (p * 1).sum()
+    z.backward()
+    assert q.grad.tolist() == [9.0, 12.0]
+    assert p.grad.tolist() == [10.0, 13.0]
+
+
+def test_who_watches_changes_no_number():
+    """1e8 + 4 is 1e8 in float32, but 1e8 + (4 + 4) is not: contributions are added up first."""
+
+    def gradient(how):
+        w = lamina.ones(1, requires_grad=True)
+        w.grad = lamina.tensor([1e8])
+        if how == "hook":
+            w.register_hook(lambda g: None)
+        loss = (w * 4).sum() + (w * 4).sum()
+        loss.backward(inputs=[w] if how == "inputs" else None)
+        return w.grad.item()
+
+    assert gradient("plain") == gradient("hook") == gradient("inputs") == 1e8 + 8
+
+
+def test_a_hook_that_comes_during_backward_sees_the_whole():
+    w = lamina.tensor([1.0, 2.0], requires_grad=True)
+    a = w * 2
+    seen = []
+    a.register_hook(lambda g: w.register_hook(lambda whole: seen.append(whole.tolist())) and None)
+    (a * w).sum().backward()
+    assert seen == [[4.0, 8.0]]

@@ -251,7 +251,7 @@ def test_options_that_are_refused(options, error, text):
     [
         ({"adjust_lr_fn": "other"}, "adjust_lr_fn must be None, 'original' or 'match_rms_adamw'"),
         ({"ns_coefficients": (1, 2)}, "ns_coefficients must be three numbers"),
-        ({"ns_steps": 100}, r"ns_steps must be in \[0, 100\), got 100"),
+        ({"ns_steps": 100}, r"ns_steps must be a whole number in \[0, 100\), got 100"),
         ({"momentum": -0.1}, "momentum must be at least 0"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import pickle
@@ -195,7 +196,8 @@ METHODS = {
 }  # fmt: skip
 
 
-def group_of(method, params, states=(), scalars=3, settings=("a",)):
+def group_of(method, params, states=(), scalars=3, settings=None):
+    settings = (("a", METHODS[method]),) if settings is None else settings
     counts = lamina.zeros(len(params), scalars, dtype=lamina.float64)
     lists = [*states, None, None, None][:3]
     return _core.optimizer_group(method, settings, (None,), params, *lists, counts)
@@ -221,8 +223,13 @@ def test_native_steps_refuse_what_does_not_fit(method):
     if method != "sgd":
         with pytest.raises(ValueError, match=rf"^{name}: 1 parameters but 0 tensors of state in"):
             native(method, [p])
-    with pytest.raises(ValueError, match=rf"^{name}: needs {METHODS[method]} numbers as settings"):
+    with pytest.raises(
+        ValueError, match=rf"^{name}: 'a' .* must be {METHODS[method]} numbers, got"
+    ):
         native(method, [p], [[lamina.ones(2, 3)]] * 2, numbers=[0.5, 0.5])
+    group = group_of(method, [p], [[lamina.ones(2, 3)]] * 2, settings=())
+    with pytest.raises(ValueError, match=rf"^{name}: needs {METHODS[method]} numbers as settings"):
+        _core.optimizer_step((group,), [{}], 1.0)
     if method != "muon":  # which is made of ops that say it their own way
         for wrong in (lamina.ones(3, 2), lamina.ones(2, 3, dtype=lamina.float64), lamina.ones(0)):
             with pytest.raises(ValueError, match=rf"^{name}: optimizer state does not fit its ten"):
@@ -249,11 +256,21 @@ def test_a_group_says_what_it_cannot_read():
     with pytest.raises(TypeError, match=r"^lion_step: 'lr' of the parameter group must be a num"):
         step(("lr",), lr="0.1")
     with pytest.raises(ValueError, match=r"^lion_step: 'lr' of the parameter group has too many"):
-        step(("lr",), lr=[0.1] * 99)
+        step((("lr", 99),), lr=[0.1] * 99)
+    with pytest.raises(
+        ValueError, match=r"'betas' of the parameter group must be 2 numbers, got 3"
+    ):
+        step((("betas", 2),), betas=3)
+    with pytest.raises(ValueError, match=r"'betas' of the parameter group must be 2 num.*\(0.9,\)"):
+        step((("betas", 2),), betas=(0.9,))
     with pytest.raises(RuntimeError, match="lr"):
         step(("lr",), lr=Unreadable())
     with pytest.raises(ValueError, match="there is no method 'lyon'"):
-        group_of("lyon", [p])
+        group_of("lyon", [p], settings=())
+    with pytest.raises(ValueError, match="at most 3 lists of state, but 'needs' has 4"):
+        _core.optimizer_group(
+            "lion", (), (None,) * 4, [p], None, None, None, lamina.zeros(1, 1, dtype=lamina.float64)
+        )
     with pytest.raises(TypeError, match=r"^optimizer_step: parameter group 0 must be a dict, got"):
         _core.optimizer_step((group_of("lion", [p]),), [3], 1.0)
     for wrong in (3, (3,), [group_of("lion", [p])]):
@@ -264,15 +281,54 @@ def test_a_group_says_what_it_cannot_read():
     assert p.item() == 1.0
     # Numbers of any kind, tensors, and whether an entry is a word.
     word = ("kind", "last")
-    step(("lr", "betas", word), lr=lamina.tensor(0.5), betas=[0, True], kind="other")
+    all_of_them = ("lr", ("betas", 2), word)
+    step(all_of_them, lr=lamina.tensor(0.5), betas=[0, True], kind="other")
     assert p.item() == 0.5
-    step(("lr", "betas", word), lr=lamina.tensor(0.5), betas=[0, True], kind="last")
+    step(all_of_them, lr=lamina.tensor(0.5), betas=[0, True], kind="last")
     assert p.item() == -0.25  # the word is a weight decay of 1, of which lr takes half
 
 
 class Unreadable:
     def __float__(self):
         raise RuntimeError("lr")
+
+
+class Mischief:
+    """Does something to the optimizer whenever it is read."""
+
+    def __init__(self, deed):
+        self.deed = deed
+
+    def __float__(self):
+        self.deed()
+        return 0.1
+
+    def __bool__(self):
+        self.deed()
+        return True
+
+
+@pytest.mark.parametrize("entry", ["lr", "momentum", "nesterov"])
+def test_a_setting_that_changes_the_groups_while_it_is_read(entry):
+    for deed in ("clear", "replace", "shrink"):
+        params = [parameter(float(i)) for i in range(4)]
+        optimizer = optim.SGD([{"params": [p]} for p in params], lr=0.1, momentum=0.9)
+        give_gradients(*params)
+        optimizer.step()
+        groups = optimizer.param_groups
+
+        def do(deed=deed, groups=groups):
+            if deed == "clear":
+                groups.clear()
+            elif deed == "shrink":
+                del groups[1:]
+            else:
+                groups[:] = [{"params": []} for _ in groups]
+            [{"a": i} for i in range(100)]  # what was freed is used anew
+
+        groups[0][entry] = Mischief(do)
+        with contextlib.suppress(TypeError, ValueError, KeyError):
+            optimizer.step()
 
 
 def test_whether_a_group_still_fits():
@@ -303,7 +359,9 @@ def test_a_refused_step_counts_nothing():
     give_gradients(p, q)
     counts = lamina.zeros(2, 1, dtype=lamina.float64)
     good, bad = lamina.zeros(1, dtype=lamina.float64), lamina.zeros(2, dtype=lamina.float64)
-    group = _core.optimizer_group("adagrad", ("a",), (), [p, q], [good, bad], None, None, counts)
+    group = _core.optimizer_group(
+        "adagrad", (("a", 4),), (), [p, q], [good, bad], None, None, counts
+    )
     with pytest.raises(ValueError, match="does not fit"):
         _core.optimizer_step((group,), [{"a": [0.5, 0.0, 0.0, 0.0]}], 1.0)
     assert counts.tolist() == [[0.0], [0.0]]

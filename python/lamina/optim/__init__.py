@@ -1,4 +1,4 @@
-"""Optimizers and schedules, PyTorch's formulae and defaults; a step is one native call a group."""
+"""Optimizers and schedules, PyTorch's formulae and defaults; the update is one native call."""
 
 from lamina.optim.adam import Adam
 from lamina.optim.adamw import AdamW

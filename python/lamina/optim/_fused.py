@@ -1,4 +1,4 @@
-"""Optimizers whose step is one native call for each parameter group."""
+"""Optimizers whose step is two native calls: do the lists still fit, and the update."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class FusedOptimizer(Optimizer):
     _slots: ClassVar[tuple[str, ...]]
     #: Those of them that are not always needed, each with the entry of the group that says so.
     _optional: ClassVar[tuple[tuple[str, str], ...]] = ()
-    #: The entries of the group that the native step reads, in its order; (entry, word) asks
-    #: whether it is that word.
-    _settings: ClassVar[tuple[str | tuple[str, str], ...]]
+    #: The entries of the group that the native step reads, in its order; (entry, n) is so many
+    #: numbers, (entry, word) asks whether it is that word.
+    _settings: ClassVar[tuple[str | tuple[str, int] | tuple[str, str], ...]]
     #: Names of the numbers that are counted for each parameter. An empty name is not shown.
     _scalars: ClassVar[tuple[str, ...]] = ("step",)
     #: Settings that must be at least 0.
@@ -112,7 +112,7 @@ class FusedOptimizer(Optimizer):
         self._require_hints(group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient: one native call for each group.
+        """Update every parameter that has a gradient, in one native call.
 
         Parameters
         ----------

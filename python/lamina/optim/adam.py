@@ -51,7 +51,7 @@ class Adam(FusedOptimizer):
     _method = "adam"
     _slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     _optional = (("max_exp_avg_sq", "amsgrad"),)
-    _settings = ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay")
+    _settings = ("lr", ("betas", 2), "eps", "weight_decay", "decoupled_weight_decay")
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class Adamax(FusedOptimizer):
 
     _method = "adamax"
     _slots = ("exp_avg", "exp_inf")
-    _settings = ("lr", "betas", "eps", "weight_decay")
+    _settings = ("lr", ("betas", 2), "eps", "weight_decay")
 
     def __init__(
         self,

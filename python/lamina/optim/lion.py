@@ -48,7 +48,7 @@ class Lion(FusedOptimizer):
 
     _method = "lion"
     _slots = ("exp_avg",)
-    _settings = ("lr", "betas", "weight_decay")
+    _settings = ("lr", ("betas", 2), "weight_decay")
     _scalars = ("",)
     _at_least_zero = ("lr", "weight_decay")
 

@@ -72,7 +72,7 @@ class Muon(FusedOptimizer):
         "weight_decay",
         "momentum",
         "nesterov",
-        "ns_coefficients",
+        ("ns_coefficients", 3),
         "eps",
         "ns_steps",
         ("adjust_lr_fn", "match_rms_adamw"),
@@ -107,8 +107,10 @@ class Muon(FusedOptimizer):
             raise ValueError(
                 f"Muon: ns_coefficients must be three numbers, got {group['ns_coefficients']}"
             )
-        if not 0 <= group["ns_steps"] < 100:
-            raise ValueError(f"Muon: ns_steps must be in [0, 100), got {group['ns_steps']}")
+        if group["ns_steps"] not in range(100):
+            raise ValueError(
+                f"Muon: ns_steps must be a whole number in [0, 100), got {group['ns_steps']}"
+            )
         for place, param in enumerate(group["params"]):
             if param.ndim != 2:
                 raise ValueError(

@@ -53,7 +53,14 @@ class NAdam(FusedOptimizer):
 
     _method = "nadam"
     _slots = ("exp_avg", "exp_avg_sq")
-    _settings = ("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay")
+    _settings = (
+        "lr",
+        ("betas", 2),
+        "eps",
+        "weight_decay",
+        "momentum_decay",
+        "decoupled_weight_decay",
+    )
     _scalars = ("step", "mu_product")
     _at_least_zero = ("lr", "eps", "weight_decay", "momentum_decay")
 

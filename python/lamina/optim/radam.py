@@ -50,7 +50,7 @@ class RAdam(FusedOptimizer):
 
     _method = "radam"
     _slots = ("exp_avg", "exp_avg_sq")
-    _settings = ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay")
+    _settings = ("lr", ("betas", 2), "eps", "weight_decay", "decoupled_weight_decay")
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class Rprop(FusedOptimizer):
 
     _method = "rprop"
     _slots = ("prev", "step_size")
-    _settings = ("etas", "step_sizes")
+    _settings = (("etas", 2), ("step_sizes", 2))
     _at_least_zero = ("lr",)
 
     def __init__(
