@@ -283,6 +283,13 @@ std::string arrived_as(const Param& param, PyObject* o) {
   return arrived(o);
 }
 
+// What users know it as: layers call some with their activation in it.
+std::string_view shown_name(const Function& f) {
+  std::string_view name = f.name;
+  if (name.ends_with("_act")) name.remove_suffix(4);
+  return name;
+}
+
 std::string explain(const Function& f, bool method, const Signature& sig, const Mismatch& m) {
   const auto name = [&](int i) {
     return std::string_view(PyUnicode_AsUTF8(sig.params[static_cast<size_t>(i)].name));
@@ -300,11 +307,20 @@ std::string explain(const Function& f, bool method, const Signature& sig, const 
       return text::concat(f.name, ": argument '", name(m.param), "' is missing; it takes ", form);
     default: {
       const Param& param = sig.params[static_cast<size_t>(m.param)];
-      return text::concat(f.name, ": argument '", name(m.param), "' must be ", expected(param),
-                          param.none_allowed ? " or None" : "", ", got ",
+      return text::concat(shown_name(f), ": argument '", name(m.param), "' must be ",
+                          expected(param), param.none_allowed ? " or None" : "", ", got ",
                           arrived_as(param, m.object));
     }
   }
+}
+
+// Whether all overloads start with a tensor, and something else came.
+bool no_tensor_first(const Function& f, PyObject* const* args, Py_ssize_t nargs) {
+  const auto takes_tensor = [](const Signature& s) {
+    return !s.params.empty() && s.params[0].kind == Kind::Tensor;
+  };
+  return nargs > 0 && !is_tensor(args[0]) &&
+         std::all_of(f.overloads.begin(), f.overloads.end(), takes_tensor);
 }
 
 PyObject* raise_mismatch(const Function& f, PyObject* self, PyObject* const* args, Py_ssize_t nargs,
@@ -312,6 +328,8 @@ PyObject* raise_mismatch(const Function& f, PyObject* self, PyObject* const* arg
   std::string what;
   if (f.overloads.size() == 1) {
     what = explain(f, self != nullptr, f.overloads[0], m);
+  } else if (!self && no_tensor_first(f, args, nargs)) {
+    what = explain(f, false, f.overloads[0], {Mismatch::Why::Type, 0, args[0]});
   } else {
     what = f.name + ": takes";
     for (size_t i = 0; i < f.overloads.size(); ++i)

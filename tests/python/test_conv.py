@@ -140,3 +140,13 @@ def test_same_bits_for_any_number_of_threads():
     finally:
         lamina.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [(nn.Conv2d(1, 2, 3), "conv"), (nn.LSTM(3, 4), "lstm"), (nn.BatchNorm1d(3), "batch_norm")],
+)
+def test_an_array_where_a_tensor_belongs(layer, name):
+    """Said as plainly where the native function has several signatures as where it has one."""
+    with pytest.raises(TypeError, match=rf"^{name}: argument 'input' must be a Tensor, got numpy"):
+        layer(np.zeros((2, 3), np.float32))
