@@ -144,9 +144,10 @@ def test_same_bits_for_any_number_of_threads():
 
 @pytest.mark.parametrize(
     ("layer", "name"),
-    [(nn.Conv2d(1, 2, 3), "conv"), (nn.LSTM(3, 4), "lstm"), (nn.BatchNorm1d(3), "batch_norm")],
+    [(nn.Conv2d(1, 2, 3), "conv"), (nn.LSTM(3, 4), "lstm"), (nn.BatchNorm1d(1), "batch_norm")],
+    ids=["conv", "lstm", "batch_norm"],
 )
 def test_an_array_where_a_tensor_belongs(layer, name):
     """Said as plainly where the native function has several signatures as where it has one."""
     with pytest.raises(TypeError, match=rf"^{name}: argument 'input' must be a Tensor, got numpy"):
-        layer(np.zeros((2, 3), np.float32))
+        layer(np.zeros((2, 1, 3), np.float32))
