@@ -414,6 +414,8 @@ def test_one_of_the_foundations(scripts):
     result = lamina_command("foundations", "holds", "--quick", "--out", "deep/er")
     assert result.stdout.startswith("quick\n")
     assert (scripts / "deep/er/holds.png").is_file()
+    file = "deep/er/holds.png"
+    refused("foundations", "holds", "--out", file, text=f"{file} is a file, not a folder$")
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,8 @@ def test_a_direction_that_cannot_be_is_refused():
         random_direction(lamina.ones(2))
     with pytest.raises(ValueError, match="no parameter of the ReLU requires a gradient"):
         random_direction(nn.ReLU())
+    with pytest.raises(TypeError, match="random_direction: the seed must be an int, got 'layer'"):
+        random_direction(nn.Linear(2, 2), "layer")
 
 
 # Lines, planes, ways
@@ -286,6 +288,16 @@ def test_wrong_slices_say_what_is_wrong():
         line(model, loss, {"wait": lamina.ones(1)})
     with pytest.raises(ValueError, match=r"plane: second.*\n  weight +\[1, 2\]\n.*\[2, 1\]"):
         plane(model, loss, step, {"weight": lamina.ones(2, 1)})
+    for factor in (1, -0.3, 0):
+        with pytest.raises(ValueError, match="plane: first and second must be no multiples"):
+            plane(model, loss, step, {"weight": factor * step["weight"]})
+    nearly = {"weight": lamina.tensor([[1.0, 1.001]])}
+    assert plane(model, loss, step, nearly, points=2).losses.shape == (2, 2)
+    for criterion in (nn.MSELoss(), 3):
+        with pytest.raises(TypeError, match=r"plane: loss takes the model, such as lambda model:"):
+            plane(model, criterion, step, step)
+        with pytest.raises(TypeError, match=r"interpolate: loss takes the model.*got (MSE|int)"):
+            interpolate(model, criterion, {}, {})
     with pytest.raises(ValueError, match="line: points must be a whole number from 2 on, got 1"):
         line(model, loss, step, points=1)
     for span in ((1, -1), 3, (1, 2, 3), ("a", "b")):
@@ -462,8 +474,13 @@ def test_a_graph_may_use_buffers_that_training_changes():
 def test_wrong_curvature_calls_say_what_is_wrong():
     model = nn.Linear(2, 1)
     x = lamina.ones(3, 2)
-    with pytest.raises(TypeError, match="top_eigenvalue: the loss must return a tensor with one"):
-        top_eigenvalue(model, lambda m: 1.0)
+    with pytest.raises(TypeError, match=r"top_eigenvalue: the loss must.*got float; do not call"):
+        top_eigenvalue(model, lambda m: m(x).sum().item())
+    with pytest.raises(TypeError, match=r"trace: loss takes the model, .*, got MSELoss"):
+        trace(model, nn.MSELoss())
+    for find in (top_eigenvalue, trace):
+        with pytest.raises(TypeError, match=f"{find.__name__}: the seed must be an int, got '1'"):
+            find(model, lambda m: m(x).square().sum(), seed="1")
     with pytest.raises(TypeError, match=r"trace: the loss must.*got a tensor \[3, 1\]"):
         trace(model, lambda m: m(x))
     with pytest.raises(ValueError, match="top_eigenvalue: the loss is nan"):
@@ -478,6 +495,12 @@ def test_wrong_curvature_calls_say_what_is_wrong():
         trace(model, lambda m: m(x).sum(), samples=1)
     with pytest.raises(ValueError, match="hessian_vector_product: vector moves 'w'"):
         hessian_vector_product(model, lambda m: m(x).sum(), {"w": x})
+
+
+def test_an_eigenvalue_is_shown_without_its_vector():
+    shown = repr(top_eigenvalue(Point([1.0] * 1000), bowl([2.0] * 1000)))
+    assert shown.startswith("Eigenvalue(value=2.0")
+    assert len(shown) < 120
 
 
 # Pictures
@@ -520,6 +543,28 @@ def test_contours_know_their_scale():
     assert own.levels.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.3, 11.4, "0.5 1 2 5 10"),
+        (0.05, 5, "0.05 0.1 0.2 0.5 1 2 5"),
+        (0.1, 30, "0.1 0.2 0.5 1 2 5 10 20"),
+        (0.01, 100, "0.01 0.1 1 10 100"),
+        (1e-20, 1e10, "1e-20 1e-17 1e-14 1e-11 1e-08 1e-05 0.01 10 10000 1e+07 1e+10"),
+        (0, 4, "0 0.8 1.6 2.4 3.2 4"),
+    ],
+)
+def test_the_scale_of_the_colours_has_round_numbers(low, high, labels):
+    t = lamina.linspace(-1, 1, 9, dtype=F64)
+    axes = flat_axes()
+    z = (t.unsqueeze(1).abs() + t.abs()) / 2
+    plot_contour(Plane(t, t, low + (high - low) * z), axes, colorbar=True)
+    (_, bar) = axes.figure.axes
+    axes.figure.draw_without_rendering()
+    assert [text.get_text() for text in bar.get_yticklabels()] == labels.split()
+    assert bar.get_ylabel() == "loss"
+
+
 def test_pictures_of_odd_planes():
     for z in (valley(1.0, math.nan), valley(1.0, math.inf)):
         plot_contour(z, flat_axes())
@@ -558,6 +603,17 @@ def test_wrong_pictures_say_what_is_wrong():
         plot_contour(valley(), flat_axes(), log=True)
     with pytest.raises(ValueError, match="plot_surface: axes must have three dimensions"):
         plot_surface(valley(), flat_axes())
+    for levels in (-3, 0, 2.5, True, "12", [1], [2, 1], [0, math.nan], [0, math.inf], [[1], [2]]):
+        with pytest.raises(ValueError, match="plot_contour: levels must be a positive int or two"):
+            plot_contour(valley(), flat_axes(), levels=levels)
+    with pytest.raises(ValueError, match="log=True needs positive levels, but the first is 0"):
+        plot_contour(valley(1.0), flat_axes(), log=True, levels=[0, 1])
+    with pytest.raises(TypeError, match=r"plot_contour: axes must be matplotlib's.*got Figure"):
+        plot_contour(valley(), flat_axes().figure)
+    way = landscape.Line(lamina.ones(2), lamina.ones(2))
+    for draw in (plot_contour, plot_surface):
+        with pytest.raises(TypeError, match=f"{draw.__name__}: plane must be a Plane.*got Line"):
+            draw(way)
 
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):

@@ -199,6 +199,17 @@ def test_settings_out_of_range(method, options, text):
             TypeError,
             "must be an iterable of tensors or dicts, got a Tensor",
         ),
+        (lambda: 3, TypeError, "SGD: params must be an iterable of tensors or dicts, got int$"),
+        (
+            lambda: lamina.nn.Linear(2, 1),
+            TypeError,
+            r"tensors or dicts, got Linear; pass model.parameters\(\)$",
+        ),
+        (
+            lambda: lamina.nn.Sequential(lamina.nn.Linear(2, 1)),
+            TypeError,
+            r"tensors or dicts, got Sequential; pass model.parameters\(\)$",
+        ),
         (lambda: [1.0], TypeError, "parameter 0 of the group must be a Tensor, got float"),
         (lambda: [{"lr": 0.1}], ValueError, "a parameter group needs an entry 'params'"),
         (lambda: [{"params": []}, 3], TypeError, "a parameter group must be a dict, got int"),

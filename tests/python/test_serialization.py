@@ -147,6 +147,13 @@ def test_other_programs_safetensors_are_named_as_such(tmp_path):
         load(tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02"])
+def test_files_of_torch_save_are_sent_to_load_torch(start, tmp_path):
+    (tmp_path / "x.pt").write_bytes(start + bytes(99))
+    with pytest.raises(ValueError, match=r"x\.pt: .*; lamina\.load_torch reads what torch\.save"):
+        load(tmp_path / "x.pt")
+
+
 def forged(tree_text, arrays):
     """A file whose digest is right and whose tree is not."""
     from lamina.serialization._format import digest_of

@@ -80,6 +80,8 @@ def _folder(out: Path) -> Path | None:
         return None
     os.environ.setdefault("MPLBACKEND", "agg")  # files only, with or without a display
     with bad_input():
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out} is a file, not a folder")
         out.mkdir(parents=True, exist_ok=True)
     return out
 

@@ -69,7 +69,8 @@ def fashion_mnist(
     DataSplits
         784 features, the rows of a picture one after the other, pixels 0 … 255 as 0 … 1;
         10 classes. The official test part, 10,000 pictures, tests; of the 60,000 others the
-        last sixth, 10,000, validates and 50,000 train, in the order of the files.
+        last sixth, 10,000, validates and 50,000 train, in the order of the files. Inputs have
+        shape ``[n, 784]``; a convolution takes ``x.view(-1, 1, 28, 28)``.
 
     Raises
     ------
@@ -93,6 +94,9 @@ def fashion_mnist(
     >>> data = fashion_mnist(folder)
     >>> len(data.train), len(data.validation), len(data.test), data.n_features
     (10, 2, 4, 784)
+    >>> x, y = data.test.tensors
+    >>> x.view(-1, 1, 28, 28).shape
+    lamina.Size([4, 1, 28, 28])
     """
     folders = _folders() if root is None else [Path(root)]
     files = next((found for folder in folders if (found := _files_in(folder))), [])
@@ -100,9 +104,10 @@ def fashion_mnist(
         _download(folders[0])
         files = _files_in(folders[0])
     if not files:
+        call = f"fashion_mnist({'' if root is None else f'{str(root)!r}, '}download=True)"
         raise FileNotFoundError(
-            f"Fashion-MNIST is not in {' or '.join(map(str, folders))}; "
-            "lamina.datasets.fashion_mnist(download=True) fetches it (30 MB), Debian's package "
+            f"Fashion-MNIST is not in {' or '.join(map(_lack, folders))}; "
+            f"lamina.datasets.{call} fetches it (30 MB), Debian's package "
             "dataset-fashion-mnist holds it"
         )
     train_x, train_y = _part(*files[:2])
@@ -135,6 +140,13 @@ def _files_in(folder: Path) -> list[Path]:
     """Find all four, in the order of `_FILES`; none when one is missing."""
     files = [path for name in _FILES if (path := _file_in(folder, name))]
     return files if len(files) == len(_FILES) else []
+
+
+def _lack(folder: Path) -> str:
+    """Name the folder, and the files that it lacks if it has some."""
+    missing = [name for name in _FILES if not _file_in(folder, name)]
+    some = len(missing) < len(_FILES)
+    return f"{folder} (which lacks {', '.join(missing)})" if some else str(folder)
 
 
 def _part(images: Path, labels: Path) -> tuple[Tensor, Tensor]:

@@ -75,17 +75,24 @@ def read_idx(path: str | os.PathLike[str]) -> Tensor:
             with gzip.GzipFile(fileobj=file) as content:
                 return _parse(content, path)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: is a damaged gzip file ({error})") from error
+            reason = str(error)
+            if reason.startswith("Not a gzipped file"):  # said of what comes after a whole one
+                reason = "bytes follow the end of the gzip"
+            raise ValueError(f"{path}: is a damaged gzip file ({reason})") from error
 
 
 def _parse(file: BufferedIOBase, path: str | os.PathLike[str]) -> Tensor:
     import numpy
 
     magic = bytes(_read(file, 4))
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
+    if len(magic) < 4 or magic[:2] != b"\0\0":
         start = magic.hex(" ") or "nothing"
         raise ValueError(
             f"{path}: is not an IDX file (starts with {start}; 00 00 TYPE DIMS is IDX)"
+        )
+    if magic[2] not in _TYPES:
+        raise ValueError(
+            f"{path}: is not an IDX file (type {magic[2]:02x} is none of {bytes(_TYPES).hex(' ')})"
         )
     in_file, in_memory = _TYPES[magic[2]]
     header = _read(file, 4 * magic[3])

@@ -38,9 +38,8 @@ class DataSplits:
     Examples
     --------
     >>> from lamina.datasets import xor
-    >>> data = xor(n=40, seed=0)
-    >>> data.n_features, data.n_classes, len(data.train), len(data.validation), len(data.test)
-    (2, 2, 28, 4, 8)
+    >>> xor(n=40, seed=0)
+    DataSplits('xor', train=28, validation=4, test=8, n_features=2, n_classes=2)
     """
 
     name: str
@@ -49,6 +48,13 @@ class DataSplits:
     test: TensorDataset
     n_features: int
     n_classes: int
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{p}={len(getattr(self, p))}" for p in ("train", "validation", "test"))
+        return (
+            f"DataSplits({self.name!r}, {sizes}, "
+            f"n_features={self.n_features}, n_classes={self.n_classes})"
+        )
 
 
 def split_rule(labels: Any) -> dict[str, npt.NDArray[np.int64]]:

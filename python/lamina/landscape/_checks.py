@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina._core import Tensor
+from lamina._core import Generator, Tensor
 from lamina.nn import Module
 
 if TYPE_CHECKING:
@@ -15,6 +15,22 @@ def is_module(op: str, model: Any) -> None:
     """Refuse what is no Module; ``op`` is who asks."""
     if not isinstance(model, Module):
         raise TypeError(f"{op}: model must be a Module, got {type(model).__name__}")
+
+
+def takes_model(op: str, loss: Any) -> None:
+    """Refuse what cannot be a loss of the model, a criterion of the library among it."""
+    if isinstance(loss, Module) or not callable(loss):
+        raise TypeError(
+            f"{op}: loss takes the model, such as lambda model: criterion(model(x), y), "
+            f"got {type(loss).__name__}"
+        )
+
+
+def seeded(op: str, seed: Any) -> Generator:
+    """Make a generator of the seed."""
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"{op}: the seed must be an int, got {seed!r}")
+    return Generator().manual_seed(seed)
 
 
 def trainable(op: str, model: Any) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lamina import _core
@@ -11,7 +11,7 @@ from lamina._as_it_was import as_it_was
 from lamina._core import Generator, Tensor
 from lamina.autograd.functions import grad
 from lamina.autograd.grad_mode import enable_grad
-from lamina.landscape._checks import fitting, shown, trainable, whole
+from lamina.landscape._checks import fitting, seeded, shown, takes_model, trainable, whole
 from lamina.nn.utils.convert_parameters import parameters_to_vector
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Eigenvalue:
     """
 
     value: float
-    vector: dict[str, Tensor]
+    vector: dict[str, Tensor] = field(repr=False)
     residual: float
     iterations: int
     converged: bool
@@ -86,13 +86,16 @@ class _Hessian:
 
     def __init__(self, op: str, model: Module, loss: Loss, training: bool) -> None:
         self.parameters = trainable(op, model)
+        takes_model(op, loss)
         self._leaves = list(self.parameters.values())
         with as_it_was(model), enable_grad():
             model.train(training)
             value: Any = loss(model)
             if not isinstance(value, Tensor) or value.numel() != 1:
+                hint = "; do not call .item() in it" if isinstance(value, float) else ""
                 raise TypeError(
-                    f"{op}: the loss must return a tensor with one element, got {shown(value)}"
+                    f"{op}: the loss must return a tensor with one element, "
+                    f"got {shown(value)}{hint}"
                 )
             if not math.isfinite(value.item()):
                 raise ValueError(f"{op}: the loss is {value.item()}; it must be finite")
@@ -248,12 +251,12 @@ def top_eigenvalue(
     if not tol >= 0:
         raise ValueError(f"top_eigenvalue: tol must be 0 or more, got {tol!r}")
     hessian = _Hessian("top_eigenvalue", model, loss, training)
-    start = hessian.random(Generator().manual_seed(seed))
+    start = hessian.random(seeded("top_eigenvalue", seed))
     value, vector, residual, used = _power(hessian, start, 0.0, iterations, tol)
     size = math.hypot(value, residual)  # |H v|
     if value < 0 or residual > tol * size:
         if value < 0:  # the vector found has next to nothing of what is looked for
-            vector = hessian.random(Generator().manual_seed(seed + 1))
+            vector = hessian.random(seeded("top_eigenvalue", seed + 1))
         value, vector, residual, more = _power(hessian, vector, -size, iterations, tol)
         used += more
     return Eigenvalue(value, hessian.named(vector), residual, used, residual <= tol * size)
@@ -323,7 +326,7 @@ def trace(
     """
     whole("trace", "samples", samples, 2)
     hessian = _Hessian("trace", model, loss, training)
-    generator = Generator().manual_seed(seed)
+    generator = seeded("trace", seed)
     values = []
     for _ in range(samples):
         signs = hessian.random(generator)

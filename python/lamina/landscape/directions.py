@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina import _core
-from lamina._core import Generator, Tensor
+from lamina._core import Tensor
 from lamina.autograd.grad_mode import no_grad
-from lamina.landscape._checks import trainable
+from lamina.landscape._checks import seeded, trainable
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -58,7 +58,7 @@ def random_direction(
     Raises
     ------
     TypeError
-        If ``model`` is no Module.
+        If ``model`` is no Module, or the seed no int.
     ValueError
         If ``normalize`` is none of these, or nothing in the model requires gradients.
 
@@ -83,7 +83,7 @@ def random_direction(
         raise ValueError(
             f"random_direction: normalize must be 'filter', 'layer' or None, got {normalize!r}"
         )
-    generator = None if seed is None else Generator().manual_seed(seed)
+    generator = None if seed is None else seeded("random_direction", seed)
     direction = {}
     for name, parameter in trainable("random_direction", model).items():
         # Drawn also where it ends as zero: the options share their random numbers.

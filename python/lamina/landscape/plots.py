@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from lamina.landscape.slices import Plane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from lamina.landscape.slices import Plane
 
 __all__ = ["plot_contour", "plot_surface"]
 
@@ -19,6 +20,7 @@ def plot_contour(
     *,
     log: bool | None = None,
     levels: int | Sequence[float] = 20,
+    colorbar: bool = False,
 ) -> Any:
     """Draw the loss on a plane as lines of equal loss, over its colours.
 
@@ -37,18 +39,25 @@ def plot_contour(
     levels : int or sequence of float, default 20
         About how many, or the levels themselves, in growing order: with the same levels several
         planes have the same colours.
+    colorbar : bool, default False
+        Whether to draw the scale of the colours beside the axes, with round numbers on it.
 
     Returns
     -------
     matplotlib.contour.QuadContourSet
-        The colours: what ``figure.colorbar(..., label="loss")`` takes.
+        The colours. One bar for several planes is ``figure.colorbar(colours, ax=[...],
+        ticks=[0.1, 1, 10], format="%g", label="loss")``; without ``ticks`` it numbers some of the
+        levels, which are not round where they grow by a factor.
 
     Raises
     ------
     ModuleNotFoundError
         When matplotlib is not installed; ``pip install 'lamina[plot]'`` adds it.
+    TypeError
+        If ``plane`` is no Plane, or ``axes`` no axes.
     ValueError
-        If no loss is finite, or with ``log=True`` one is not positive.
+        If no loss is finite, with ``log=True`` a loss or level is not positive, or the levels
+        are neither a positive int nor two or more growing numbers.
 
     Examples
     --------
@@ -57,32 +66,48 @@ def plot_contour(
     >>> t = lamina.linspace(-1, 1, 5)
     >>> bowl = lamina.landscape.Plane(t, t, t.unsqueeze(1) ** 2 + 3 * t**2)
     >>> axes = Figure().add_subplot()
-    >>> colours = lamina.landscape.plot_contour(bowl, axes)
+    >>> colours = lamina.landscape.plot_contour(bowl, axes, colorbar=True)
     >>> axes.get_xlabel()
     'first direction'
     """
     _needs_matplotlib("plot_contour")
+    from matplotlib.axes import Axes
     from matplotlib.colors import LogNorm, Normalize
     from matplotlib.ticker import MaxNLocator
 
-    losses, low, high, log = _finite("plot_contour", plane, log)
+    given = _checked_levels(levels)
+    losses, low, high, grows = _finite("plot_contour", plane, log)
     if axes is None:
         axes = _new_axes(None)
+    elif not isinstance(axes, Axes):
+        raise TypeError(
+            "plot_contour: axes must be matplotlib's, such as figure.add_subplot() makes, "
+            f"got {type(axes).__name__}"
+        )
     first, second = plane.first.tolist(), plane.second.tolist()
-    if not isinstance(levels, int):
-        steps = [float(level) for level in levels]
-    elif log:
-        # So many a decade that the decades are among them: these get the colour bar's labels.
-        each = max(1, round(levels / math.log10(high / low)))
+    if not isinstance(given, int):
+        steps = given
+        if log and steps[0] <= 0:
+            raise ValueError(
+                f"plot_contour: log=True needs positive levels, but the first is {steps[0]:.3g}"
+            )
+        grows = grows and steps[0] > 0
+    elif grows:
+        # So many a decade that the decades are among them: the colour bar's numbers.
+        each = max(1, round(given / math.log10(high / low)))
         begin, end = math.floor(each * math.log10(low)), math.ceil(each * math.log10(high))
         steps = [10 ** (i / each) for i in range(begin, end + 1)]
     else:
-        steps = list(MaxNLocator(levels).tick_values(low, high))
-    norm = (LogNorm if log else Normalize)(steps[0], steps[-1])
+        steps = list(MaxNLocator(given).tick_values(low, high))
+    norm = (LogNorm if grows else Normalize)(steps[0], steps[-1])
     filled = axes.contourf(first, second, losses, levels=steps, norm=norm, extend="both")
     axes.contour(first, second, losses, levels=steps, colors="black", linewidths=0.4, alpha=0.6)
     axes.plot(0, 0, marker="+", color="red", markersize=10, markeredgewidth=2)
     axes.set(xlabel="first direction", ylabel="second direction")
+    if colorbar:
+        ticks = _round_numbers(steps[0], steps[-1], grows)
+        bar = axes.figure.colorbar(filled, ax=axes, ticks=ticks, format="%g", label="loss")
+        bar.minorticks_off()
     return filled
 
 
@@ -108,6 +133,8 @@ def plot_surface(plane: Plane, axes: Any = None, *, log: bool | None = None) -> 
     ------
     ModuleNotFoundError
         When matplotlib is not installed; ``pip install 'lamina[plot]'`` adds it.
+    TypeError
+        If ``plane`` is no Plane.
     ValueError
         If the axes are flat, no loss is finite, or with ``log=True`` one is not positive.
 
@@ -164,6 +191,39 @@ def _needs_matplotlib(op: str) -> None:
         ) from None
 
 
+def _checked_levels(levels: Any) -> int | list[float]:
+    if isinstance(levels, int) and not isinstance(levels, bool) and levels >= 1:
+        return levels
+    try:
+        steps = [] if isinstance(levels, str) else [float(level) for level in levels]
+    except (TypeError, ValueError):
+        steps = []
+    if len(steps) < 2 or not all(a < b < math.inf for a, b in pairwise([-math.inf, *steps])):
+        raise ValueError(
+            "plot_contour: levels must be a positive int or two or more growing numbers, "
+            f"got {levels!r}"
+        )
+    return steps
+
+
+def _round_numbers(low: float, high: float, grows: bool) -> list[float]:
+    """Pick round numbers from low to high: if it grows decades, perhaps with 2 and 5 times."""
+    from matplotlib.ticker import MaxNLocator
+
+    # Levels are powers of ten up to rounding.
+    least, most = low - 1e-9 * abs(low), high + 1e-9 * abs(high)
+    if grows:
+        digits = (1, 2, 5) if high < 2000 * low else (1,)
+        begin, end = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        decades = range(begin, end + 1, 1 + (end - begin) // 12)  # a dozen fit beside a picture
+        found = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
+        found = [tick for tick in found if least <= tick <= most]
+        if len(found) > 2:
+            return found
+    steps = MaxNLocator(6).tick_values(low, high)
+    return [float(tick) for tick in steps if least <= tick <= most]
+
+
 def _new_axes(projection: str | None) -> Any:
     import matplotlib.pyplot as plt
 
@@ -174,6 +234,11 @@ def _finite(op: str, plane: Plane, log: bool | None) -> tuple[Any, float, float,
     """Return the losses without what is not finite, their range, and whether to use logarithms."""
     import numpy
 
+    if not isinstance(plane, Plane):
+        raise TypeError(
+            f"{op}: plane must be a Plane, as lamina.landscape.plane gives it, "
+            f"got {type(plane).__name__}"
+        )
     losses = numpy.ma.masked_invalid(plane.losses.numpy())
     if losses.count() == 0:
         raise ValueError(f"{op}: no loss of the plane is finite")

@@ -10,7 +10,7 @@ from lamina import _core
 from lamina._as_it_was import as_it_was
 from lamina._core import Tensor
 from lamina.autograd.grad_mode import no_grad
-from lamina.landscape._checks import fitting, is_module, shown, trainable, whole
+from lamina.landscape._checks import fitting, is_module, shown, takes_model, trainable, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -147,6 +147,7 @@ def line(
     [1.0, 0.25, 0.0]
     """
     parameters = trainable("line", model)
+    takes_model("line", loss)
     step = fitting("line", "direction", direction, parameters)
     where = _coordinates("line", span, points)
     with no_grad(), _borrowed(parameters) as start:
@@ -191,7 +192,7 @@ def plane(
     Raises
     ------
     TypeError, ValueError
-        As in :func:`line`.
+        As in :func:`line`; and if one direction is a multiple of the other.
 
     Examples
     --------
@@ -208,8 +209,14 @@ def plane(
     True
     """
     parameters = trainable("plane", model)
+    takes_model("plane", loss)
     across = fitting("plane", "first", first, parameters)
     up = fitting("plane", "second", second, parameters)
+    if _dot(across, up) ** 2 >= (1 - 1e-12) * _dot(across, across) * _dot(up, up):
+        raise ValueError(
+            "plane: first and second must be no multiples of each other; "
+            "line measures along one direction"
+        )
     where = _coordinates("plane", span, points)
     with no_grad(), _borrowed(parameters) as start:
         found = []
@@ -280,6 +287,7 @@ def interpolate(
     ([0.0, 0.5625, 1.0, 0.5625, 0.0], 1.0)
     """
     is_module("interpolate", model)
+    takes_model("interpolate", loss)
     state: dict[str, Any] = dict(model.state_dict())
     targets = {name: part for name, part in state.items() if isinstance(part, Tensor)}
     a = _solution("state_a", state_a, targets)
@@ -322,6 +330,10 @@ def _write(targets: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 
 def _shifted(start: dict[str, Tensor], t: float, step: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**start, **{name: start[name] + t * part for name, part in step.items()}}
+
+
+def _dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
+    return sum(float((a[name].double() * b[name].double()).sum()) for name in a.keys() & b.keys())
 
 
 def _between(a: Tensor, b: Tensor, t: float) -> Tensor:

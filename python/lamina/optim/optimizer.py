@@ -102,12 +102,19 @@ class Optimizer:
     _flat: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        if isinstance(params, Tensor):
+        model = hasattr(params, "parameters")
+        listed: list[Any] = list(params) if hasattr(params, "__iter__") else []
+        if (
+            isinstance(params, Tensor)
+            or not hasattr(params, "__iter__")
+            or (model and not all(isinstance(part, Tensor) for part in listed))
+        ):
+            got = "a Tensor" if isinstance(params, Tensor) else type(params).__name__
+            hint = "; pass model.parameters()" if model else ""
             raise TypeError(
                 f"{type(self).__name__}: params must be an iterable of tensors or dicts, "
-                "got a Tensor"
+                f"got {got}{hint}"
             )
-        listed: list[Any] = list(params)
         if not listed:
             raise ValueError(f"{type(self).__name__}: the list of parameters is empty")
         self.defaults = defaults

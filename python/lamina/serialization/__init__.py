@@ -119,4 +119,7 @@ def load(
         tree, arrays = verified(data)
         return Decoder(tree, arrays, map_location).value()
     except DamagedError as error:
-        raise ValueError(f"load: {name}: {error}") from None
+        # How torch.save begins: a zip archive, or before PyTorch 1.6 a pickle.
+        torch = data.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
+        hint = "; lamina.load_torch reads what torch.save wrote" if torch else ""
+        raise ValueError(f"load: {name}: {error}{hint}") from None
