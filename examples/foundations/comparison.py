@@ -135,12 +135,12 @@ def errors(name: str, x, y, sizes: tuple[int, ...], seeds: int, quick: bool) -> 
 def draw(axes, sizes: tuple[int, ...], found: dict, name: str, left: int) -> None:
     """A panel: error against size, a line a method, styled so that equal ones are all seen."""
     for i, (method, values) in enumerate(found.items()):
-        style = {"marker": "osv^DX"[i], "ms": 13 - 2 * i, "fillstyle": "none", "zorder": 3}
-        style |= {"lw": 5, "alpha": 0.45} if i > 3 else {"ls": (3 * i, (4, 8)), "lw": 1.8}
+        style = {"marker": "osv^DX"[i], "ms": 12 - i, "fillstyle": "none", "zorder": 3}
+        style |= {"lw": 5, "alpha": 0.5} if i > 3 else {"ls": (3 * i, (4, 8)), "lw": 1.8}
         axes.plot(sizes, [100 * value for value in values], color=f"C{i}", label=method, **style)
     least = min(values[-1] for values in found.values())
     best = [method for method, values in found.items() if values[-1] < least + 1e-6]
-    who = f"{best[0]} best" if len(best) == 1 else f"{len(best)} methods level"
+    who = f"{best[0]} best" if len(best) == 1 else f"{len(best)} level"
     axes.set(xscale="log", xlabel="training samples", ylabel="test error (%)", ylim=(0, None))
     axes.set_title(f"{name.capitalize()}: {who}, {100 * least:.1f}% of {min(3000, left):,}")
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
