@@ -114,9 +114,9 @@ def draw(norms: Any, saturated: Any, off: list[float], dead: list[float]) -> Any
     axes[4].plot(z.tolist(), [normal_below(-b) for b in z.tolist()], "grey", label="law")
     axes[4].plot(BIASES, off, "C2o", label="ReLU")
     axes[5].semilogx(RATES, dead, "C2o-", label="ReLU")
-    left = f"20 layers leave {norms['sigmoid'][-1]:.0e} of sigmoid's"
+    left = f"Sigmoid leaves {norms['sigmoid'][-1]:.0e} of the gradient"
     texts = (
-        ("z", "f(z)", "Four activations"),
+        ("z", "f(z)", "Sigmoid and tanh level off, two do not"),
         ("z", "f'(z)", "Their slopes: sigmoid's is 1/4 at most"),
         ("layers back", "norm of gradient", left),
         ("standard deviation of z", "units with |f'| < 0.01", "Saturated: more where z is large"),
@@ -143,8 +143,8 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
         runs = [gradient_norms(name, seed) for seed in seeds]
         norms[name] = [median(layer) for layer in zip(*runs)]
         saturated[name] = [share(derivative(f, layer_of(s, 0)).abs() < 0.01) for s in SCALES]
-        print(f"{name:7} f' <= {peaks[name]:.3f}; 20 layers leave {norms[name][-1]:.1e}; ", end="")
-        print(f"{saturated[name][4]:.0%} saturated at scale {SCALES[4]}")
+        print(f"{name:7} f' <= {peaks[name]:.3f}; gradient left after 20 layers ", end="")
+        print(f"{norms[name][-1]:.1e}; {saturated[name][4]:.0%} saturated at scale {SCALES[4]}")
         if name == "sigmoid":
             assert all(run[i] <= 0.25**i for run in runs for i in range(DEPTH)), f"sigmoid: {runs}"
         else:

@@ -22,6 +22,7 @@ Run it: python approximation.py [--out DIR] [--quick]
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from math import pi
 from pathlib import Path
 from statistics import median
@@ -83,6 +84,12 @@ def bends(model: nn.Sequential) -> list[float]:
     return [x for x in (-model[0].bias / model[0].weight[:, 0]).tolist() if 0 <= x < 1]
 
 
+def places(at: list[float]) -> int:
+    """How many places these are, when 0.01 apart is another."""
+    at = sorted(at)
+    return len(at[:1]) + sum(b - a > 0.01 for a, b in pairwise(at))
+
+
 def slope(sizes: list[int], values: list[float]) -> float:
     """Of the line through log value over log size, by least squares."""
     x, y = lamina.tensor([sizes, values], dtype=lamina.float64).log()
@@ -100,16 +107,16 @@ def draw(found: dict[str, Any], models: list[nn.Sequential]) -> Any:
     units, x = models[0][0].out_features, GRID.flatten().tolist()
     for ax in (left, middle):
         ax.plot(x, f(GRID).flatten().tolist(), color="grey", lw=4, alpha=0.5, label="the curve")
-        ax.set(xlabel="x", ylabel="f(x)", ylim=(-1.7, 2))
+        ax.set(xlabel="x", ylabel="f(x)", ylim=(-1.7, 2.4))
     colours = ("tab:blue", "tab:orange", "tab:green", "tab:red")
     for i, model in enumerate([built(units), *models]):
         at, name = bends(model), f"start {i - 1}" if i else "by hand"
         ax, style = middle if i else left, {"color": colours[i]}
-        label = f"{name}: off by {largest_error(model):.2f}, bends {len(at)} times"
+        label = f"{name}: off by {largest_error(model):.2f}, {len(at)} bends at {places(at)} places"
         ax.plot(x, model(GRID).flatten().tolist(), label=label, **style)
         ax.plot(at, [-1.4 - 0.06 * i] * len(at), "|", ms=7, **style)
     left.set_title(f"By hand: {units} units, a bend for each")
-    middle.set_title(f"Trained: {units} units, not so many bends")
+    middle.set_title(f"Trained: {units} units, bends at fewer places")
     sizes, tried = found["sizes"], found["sizes"][: len(found["trained"])]
     right.loglog(sizes, found["bounds"], "k--", lw=1, label="$h^2$ max|f''| / 8")
     right.loglog(sizes, found["by_hand"], "C0o-", label=f"by hand: slope {found['slope']:.2f}")

@@ -101,7 +101,7 @@ def draw(depths: tuple[int, ...], x: Tensor, shares: dict[str, list[float]]) -> 
             scaled = (y - usual.mean()) / usual.std()
             ax.plot(t.tolist(), scaled.tolist(), label=f"{depth} layers")
         ax.set(title=title, xlabel="position on a line through the inputs")
-        ax.set(ylabel="first output (its standard deviations)")
+        ax.set(ylabel="(first output - mean) / std over the inputs")
         ax.legend(fontsize=8)
     for (name, found), marker in zip(shares.items(), "os^D"):
         label = "no activation" if name == "none" else name

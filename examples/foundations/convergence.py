@@ -121,7 +121,7 @@ def draw(falls: dict, kept: dict, nets: dict, edges: dict, path: Path) -> None:
     rises = " and ".join(f"{rises:.0%}" for _, _, rises, _ in edges.values())
     for axes, title, ylabel in (
         (bowl, "Quadratic: falls at any lr below 2/L, grows above", "loss"),
-        (lemma, f"Every step falls by at least {least:.2f} times the promise", "fall / promise"),
+        (lemma, f"lr = 1/L: each fall is {least:.2f} times the promise or more", "fall / promise"),
         (sharp, f"Net: sharpness climbs to {ends} times 2/lr", "sharpness (top eigenvalue)"),
         (loss, f"At the edge {rises} of steps rise, yet it falls", "loss"),
     ):

@@ -106,11 +106,14 @@ def draw(moments: dict[str, tuple[lamina.Tensor, lamina.Tensor]], curves, path: 
         ax.legend(loc="lower left", fontsize=9)
 
     single, training = axes[1]
-    low, *_, high = moments["He"][0][:, -1].sort().values.tolist()
-    single.semilogy(passed, moments["He"][0][:7].T.tolist(), color="C0", lw=0.8)
+    ends, order = moments["He"][0][:, -1].sort()
+    drawn = order[:: (len(ends) - 1) // 6].tolist()[:6] + order[-1:].tolist()  # the extremes, too
+    single.semilogy(passed, moments["He"][0][drawn].T.tolist(), color="C0", lw=0.8)
     mean = moments["He"][0].mean(dim=0).tolist()
     single.semilogy(passed, mean, "k", lw=2.5, label=f"mean of {len(moments['He'][0])} nets")
-    single.set_title(f"Single He nets end between {low:.2f} and {high:.1f}")
+    single.set_title(
+        f"{len(ends)} He nets end between {ends[0]:.2f} and {ends[-1]:.1f}; {len(drawn)} drawn"
+    )
     single.set(xlabel="layers passed", ylabel="second moment of each net")
     single.legend()
 

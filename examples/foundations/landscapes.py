@@ -12,7 +12,8 @@ What skip connections do not do is join the solutions of two seeds. On the strai
 (Goodfellow, Vinyals, Saxe, "Qualitatively characterizing neural network optimization problems",
 2015) the loss of both nets comes near ln 10 = 2.3, that of guessing.
 
-Look at the picture: the same 20 layers without and with "x +", colours and heights to one scale.
+Look at the picture: the same 20 layers without and with "x +", colours and heights to one scale;
+of seed 0, while the printed numbers are medians over all seeds.
 
 Run it: python landscapes.py [--out DIR] [--quick]
 """
@@ -115,16 +116,17 @@ def draw(nets: dict[str, dict], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(12, 7.2), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.15)
     levels = [10 ** (i / 4) for i in range(-8, 11)]  # 0.01 to 300
     flats = []
     for column, (name, net) in enumerate(nets.items()):
         plane, share, top = net["planes"][0], net["downward"][0], net["highest"][0]
         flats.append(figure.add_subplot(2, 3, 1 + column, aspect="equal"))
         colours = landscape.plot_contour(plane, flats[-1], log=True, levels=levels)
-        flats[-1].set_title(f"{name}: {share:.0%} curves downward")
+        flats[-1].set_title(f"Seed 0, {name}: {share:.0%} curves downward")
         deep = figure.add_subplot(2, 3, 4 + column, projection="3d")
         landscape.plot_surface(plane, deep, log=True)
-        deep.set(title=f"{name}: rises to a loss of {top:.0f}", zlim=(-2, 2.5))
+        deep.set(title=f"Seed 0, {name}: rises to a loss of {top:.0f}", zlim=(-2, 2.5))
     figure.colorbar(colours, ax=flats, label="loss", shrink=0.8)
     between, sharp = figure.add_subplot(2, 3, 3), figure.add_subplot(2, 3, 6)
     for name, net in nets.items():
@@ -133,7 +135,7 @@ def draw(nets: dict[str, dict], path: Path) -> None:
         sharp.plot(range(len(tops)), tops, "o", label=f"{name}, median {median(tops):.0f}")
     between.axhline(log(10), color="black", ls=":", label="guessing, ln 10")
     heights = ", ".join(f"{net['barrier'][0]:.1f}" for net in nets.values())
-    between.set(title=f"Two seeds: barriers {heights}", ylabel="loss", ylim=(0, 3.8),
+    between.set(title=f"Seeds 0 and 1: barriers {heights}", ylabel="loss", ylim=(0, 3.8),
                 xlabel="way from one solution to the other")  # fmt: skip
     sharp.set(title="Plain is sharper at equal loss", xlabel="seed", xticks=range(len(tops)),
               ylabel="top Hessian eigenvalue", ylim=(0, 1500))  # fmt: skip
@@ -153,7 +155,8 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, dict]:
               f"{share:.1%}, rises to {highest:.0f}, barrier {barrier:.1f}")  # fmt: skip
     plain, skip = nets.values()
     ratio = median(a / b for a, b in zip(plain["sharpness"], skip["sharpness"]))
-    print(f"the plain net is {ratio:.1f} times as sharp (median over the seeds)")
+    count = len(plain["sharpness"])
+    print(f"all medians over {count} seeds; the plain net is {ratio:.1f} times as sharp")
     assert ratio > 1.5, f"the plain net is only {ratio:.2f} times as sharp"
     for key in ("downward", "highest"):
         for a, b in zip(plain[key], skip[key]):

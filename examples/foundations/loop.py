@@ -125,14 +125,17 @@ def draw(hand: dict[str, Any], hs: list[float], errors: list[float], losses: lis
     for (x, values), y in product(enumerate((INPUT, hand["hidden"], hand["output"])), (0, 1)):
         net.plot(x, -y, "o", ms=48, color="white", mec="black")
         net.text(x, -y, f"{values[y]:.4f}", color="tab:blue", **style)
-    net.set(xlim=(-0.3, 2.3), ylim=(-1.2, 0.2), yticks=(), title="One step: weight w and dL/dw")
+    net.set(xlim=(-0.3, 2.3), ylim=(-1.2, 0.2), yticks=())
+    net.set_title("One step: each weight w, and below it its gradient dL/dw")
     net.set_xticks((0, 1, 2), ("inputs", "hidden units", "outputs\n(wanted 0.01, 0.99)"))
     vee.loglog(hs, errors, "o-", ms=3)
     vee.set(xlabel="step h of the differences", ylabel="error of the gradient (rms)")
-    vee.set_title(f"Slopes -1 and 2: differences are {min(errors):.0e} off at best")
+    vee.set_title(f"Differences for the gradient: {min(errors):.0e} off at the best h")
+    vee.text(1e-12, 1e-8, "rounding:\nslope -1", ha="center")
+    vee.text(1e-1, 1e-10, "third derivative:\nslope 2", ha="center")
     fall.loglog(range(1, len(losses) + 1), losses)
     fall.set(xlabel="step", ylabel="loss")
-    fall.set_title(f"The four lines, 10,000 times: loss {losses[0]:.2f} to {losses[-1]:.1e}")
+    fall.set_title(f"10,000 such steps: the loss falls from {losses[0]:.2f} to {losses[-1]:.1e}")
     return figure
 
 

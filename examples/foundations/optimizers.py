@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from math import dist, hypot, inf, log, sqrt
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def on_bowl(kappa: int) -> tuple[dict[str, float], float, float]:
     """Steps until 10^4 times closer, and by what factors SGD and Polyak's momentum come closer."""
     start = (1.3, 2.1)
     bowl = {"": lambda x, y: (x * x + y * y / kappa) / 2}
-    bowl[", turned"] = lambda x, y: bowl[""]((x + y) / sqrt(2), (x - y) / sqrt(2))
+    bowl[", turned 45°"] = lambda x, y: bowl[""]((x + y) / sqrt(2), (x - y) / sqrt(2))
 
     def steps(make: Callable, rate: float, budget: int, way: str = "") -> float:
         trail = descend(bowl[way], start, make, rate, budget, lambda *p: hypot(*p) <= 2.5e-4)
@@ -67,9 +67,8 @@ def on_bowl(kappa: int) -> tuple[dict[str, float], float, float]:
     theory, r = 1 - 1 / kappa, (sqrt(kappa) - 1) / (sqrt(kappa) + 1)
     polyak, rate = partial(optim.SGD, momentum=r**2), (1 + r) ** 2
     taken = {"SGD": steps(optim.SGD, 1.0, 20 * kappa), "momentum": steps(polyak, rate, 20 * kappa)}
-    for name in ("RMSprop", "Adam"):
-        for way in bowl:
-            taken[name + way] = min(steps(MAKE[name], lr, 3000, way) for lr in RATES)
+    for name, way in product(("RMSprop", "Adam"), bowl):
+        taken[name + way] = min(steps(MAKE[name], lr, 3000, way) for lr in RATES)
 
     sgd = [hypot(*p) for p in descend(bowl[""], start, optim.SGD, 1.0, 400)]
     fast = [hypot(*p) for p in descend(bowl[""], start, polyak, rate, 400)]
@@ -115,28 +114,29 @@ def draw_valley(ax, valley: dict[str, tuple[float, Trail]], steps: int) -> None:
     ax.legend(loc="upper center", ncols=2, fontsize=8)
 
 
-def draw(bowls, escapes, valley, grid, path: Path, film: bool) -> None:
+def draw(bowls, off, valley, grid, path: Path, film: bool) -> None:
     """Steps on the bowl and off the saddle, trails in the valley, the digits by learning rate."""
     import matplotlib.pyplot as plt
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     figure, axes = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
-    steps, leave, trails, rates = axes.flat
+    steps, away, trails, rates = axes.flat
     for name, style in zip(bowls[10], ("C0o-", "C1o-", "C2o-", "C2o--", "C3o-", "C3o--")):
         steps.loglog(list(bowls), [taken[name] for taken in bowls.values()], style, label=name)
     gain = bowls[max(bowls)]["SGD"] / bowls[max(bowls)]["momentum"]
     steps.set_title(f"Bowl: momentum gains a factor {gain:.0f} at kappa {max(bowls):,}")
-    steps.set(xlabel="kappa (no dot: not in 3,000 steps)", ylabel="steps to 1e-4 of the distance")
+    steps.set(xlabel="kappa (RMSprop, Adam: no dot if not in 3,000 steps)", ylim=(4, 1e6))
+    steps.set_ylabel("steps to 1e-4 of the distance")
     for i, (name, found) in enumerate(grid.items()):
-        leave.semilogx(DISTANCES, escapes[name], f"C{i}o-", label=name)
+        away.semilogx(DISTANCES, off[name], f"C{i}o-", label=name)
         label = "{}: {:.1%} at {:g}".format(name, *min(found)[1:])
         rates.semilogx([r for *_, r in found], [a for _, a, _ in found], f"C{i}o-", label=label)
-    leave.set_title(f"Saddle: SGD needs {escapes['SGD'][-1]} steps, Adam {escapes['Adam'][-1]}")
-    leave.set(xlabel="distance of the start from the saddle", ylabel="steps to leave, rate 0.05")
+    away.set_title("Saddle: SGD {SGD[7]} steps, Adam {Adam[7]}, RMSprop {RMSprop[7]}".format(**off))
+    away.set(xlabel="distance of the start from the saddle", ylabel="steps to leave, rate 0.05")
     low, *_, high = sorted(min(found)[1] for found in grid.values())
     rates.set_title(f"Digits: {low:.1%} to {high:.1%} at their best rates")
     rates.set(xlabel="learning rate", ylabel="test accuracy, mean of the seeds")
-    for ax in (steps, leave, rates):
+    for ax in (steps, away, rates):
         ax.legend(fontsize=9)
     draw_valley(trails, valley, 500)
     figure.savefig(path, dpi=120)
@@ -153,9 +153,9 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, object]:
     for kappa in (10, 100, 1000) if quick else (10, 100, 1000, 10_000):
         bowls[kappa], *factors[kappa] = on_bowl(kappa)
         print("bowl, kappa {}: SGD x{:.4f} a step, momentum x{:.4f}".format(kappa, *factors[kappa]))
-        print("  steps:", *(f"{name} {n}" for name, n in bowls[kappa].items()), sep="  ")
+        print("  steps:", *(f"{name}: {n}" for name, n in bowls[kappa].items()), sep="  ")
     for name in ("RMSprop", "Adam"):
-        along, across = ([b[name + way] for b in bowls.values()] for way in ("", ", turned"))
+        along, across = ([b[name + way] for b in bowls.values()] for way in ("", ", turned 45°"))
         assert max(along) < 1.05 * min(along), f"{name} should not see kappa on its axes: {along}"
         assert across[2] > 2 * across[0], f"{name} should see kappa across its axes: {across}"
     # Near the saddle y' = 1.1 y; with momentum y'' = 2 y' - 0.9 y, the roots of g^2 - 2 g + 0.9.

@@ -149,7 +149,7 @@ def draw(axes, name: str, medians: dict, rows: dict, model: nn.Sequential, data:
         axes[2].plot((100 * found[:, :4]).T.tolist(), style[:2], alpha=0.3, linewidth=1)
         axes[2].plot([100 * value for value in medians[when][:4]], style, label=when)
     first, *_, last, _ = (100 * value for value in medians["trained"])
-    title = f"Probes: {first:.0f} % right on pixels, {last:.0f} % on layer 3"
+    title = f"Probes: {first:.0f}% right on pixels, {last:.0f}% on layer 3"
     axes[2].set(title=title, ylabel="test accuracy of the probe (%)")
     axes[2].set_xticks(range(4), DEPTHS)
     axes[2].legend()

@@ -31,6 +31,7 @@ X = lamina.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 Y = lamina.tensor([[0.0], [1.0], [1.0], [0.0]])
 SIGNS = (2 * Y - 1).flatten()
 WIDTHS = (2, 3, 4, 8)
+EARLY = 75  # the step of the picture, where the grid is not yet bent out of sight
 # The mean loss with two points certain and two at probability 1/2, or one certain, three at 2/3.
 STUCK = (log(2) / 2, (3 * log(3) - 2 * log(2)) / 4)
 
@@ -84,6 +85,7 @@ def draw(model: nn.Sequential, shares: list[float]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12.5, 3.9), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)
     left, middle, right = figure.subplots(1, 3)
     t = lamina.linspace(-0.25, 1.25, 61)
     grid = lamina.stack([t.expand(61, 61), t.unsqueeze(1).expand(61, 61)], dim=-1)
@@ -102,11 +104,13 @@ def draw(model: nn.Sequential, shares: list[float]) -> Any:
             style = {"ha": "center", "bbox": {"color": "white", "alpha": 0.6, "pad": 1}}
             place = {"xytext": (0, shift), "textcoords": "offset points"}
             axes.annotate(f"{a:.0f} xor {b:.0f}", at, **place, **style)
-    for (a, b, c), style in ((line.tolist(), "-"), (rosenblatt(points)[0], "--")):
+    lines = ("output unit's", "-", line.tolist()), ("perceptron's", "--", rosenblatt(points)[0])
+    for name, style, (a, b, c) in lines:
         on_it = (-c * a / (a * a + b * b), -c * b / (a * a + b * b))
-        middle.axline(on_it, slope=-a / (b or 1e-9), color="black", ls=style)
+        middle.axline(on_it, slope=-a / (b or 1e-9), color="black", ls=style, label=name)
+    middle.legend(loc="lower right", title="line")
     left.set(title="Inputs: no line separates XOR", xlabel="$x_1$", ylabel="$x_2$")
-    middle.set(title=f"Hidden space: a line does, margin {margin:.2f}")
+    middle.set(title=f"After {EARLY} steps a line does: margin {margin:.2f}")
     middle.set(xlabel="hidden unit 1", ylabel="hidden unit 2", xlim=(-1.35, 1.2), ylim=(-1.1, 1.3))
     bars = right.bar([str(width) for width in WIDTHS], [100 * share for share in shares])
     right.bar_label(bars, fmt="%.0f%%")
@@ -124,7 +128,8 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
     for width, share in zip(WIDTHS, shares):
         print(f"{width} hidden units: {share:4.0%} of {starts} starts get 4 of 4")
     furthest = max(min(abs(loss - at) for at in STUCK) for loss in stuck)
-    print(f"{len(stuck)} others: loss {STUCK[0]:.4f} or {STUCK[1]:.4f}, to within {furthest:.4f}")
+    print(f"{len(stuck)} of all {starts * len(WIDTHS)} starts do not: ", end="")
+    print(f"loss {STUCK[0]:.4f} or {STUCK[1]:.4f}, to within {furthest:.4f}")
     assert 0.2 < shares[0] < 0.8, f"with two hidden units {shares[0]:.0%} of the starts succeed"
     assert shares == sorted(shares), f"shares of success by width: {shares}"
     assert shares[-1] > 0.95, f"with eight hidden units {shares[-1]:.0%} of the starts succeed"
@@ -137,7 +142,8 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
 
     points, _, margin, bound = hidden_space(runs[2][first][0])
     mistakes, input_mistakes = rosenblatt(points)[1], rosenblatt(with_bias(X))[1]
-    print(f"hidden space: margin {margin:.2f}; {mistakes} mistakes, Novikoff's bound {bound:.1f}")
+    print(f"hidden space, step {steps}: margin {margin:.2f}; ", end="")
+    print(f"{mistakes} mistakes, Novikoff's bound {bound:.1f}")
     print(f"input space: {input_mistakes} mistakes and no end")
     assert margin > 0.1, f"the output unit's line has a margin of {margin:.3f}"
     assert mistakes <= bound, f"{mistakes} mistakes in hidden space, bound {bound:.1f}"
@@ -145,7 +151,7 @@ def main(out: Path | None = None, quick: bool = False) -> dict[str, Any]:
 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        draw(train(first, 2, 75)[0], shares).savefig(out / "xor.png", dpi=120)
+        draw(train(first, 2, EARLY)[0], shares).savefig(out / "xor.png", dpi=120)
     numbers = {"shares": shares, "stuck": stuck, "stuck_later": later, "margin": margin}
     return {**numbers, "mistakes": mistakes, "bound": bound, "input_mistakes": input_mistakes}
 

@@ -220,7 +220,7 @@ def test_claim_optimizers(tmp_path):
         assert steps["SGD"] <= math.ceil(math.log(1e-4) / math.log(1 - 1 / kappa))
         assert steps["momentum"] * kappa**0.5 < steps["SGD"]
         assert steps["Adam"] == pytest.approx(result["bowls"][10]["Adam"], rel=0.05)
-    assert result["bowls"][1000]["Adam, turned"] > 2 * result["bowls"][10]["Adam, turned"]
+    assert result["bowls"][1000]["Adam, turned 45°"] > 2 * result["bowls"][10]["Adam, turned 45°"]
     # Off the saddle y grows by 1.1 a step: 6 decades are 145 steps. Adam's steps are of 0.05.
     sgd = result["escapes"]["SGD"]
     assert sgd[-1] - sgd[1] == pytest.approx(math.log(1e6) / math.log(1.1), abs=2)
