@@ -552,6 +552,7 @@ def test_threads_and_cpu():
 
 
 def test_allocator_stats_follow_what_is_alive():
+    gc.collect()  # or what other tests left in cycles may go in between
     before = _core.allocator_stats()["live_bytes"]
     x = lamina.empty(1 << 16)
     during = _core.allocator_stats()
