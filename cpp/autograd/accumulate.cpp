@@ -5,7 +5,7 @@
 namespace lamina {
 
 AccumulateGrad::AccumulateGrad(const Tensor& leaf) : Node("AccumulateGrad") {
-  outputs().push_back({{}, leaf.dtype(), leaf.device(), {}, false, nullptr});
+  outputs().resize(1);
   take_leaf(leaf);
 }
 

@@ -203,7 +203,8 @@ void compute_tile(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& mic
   T* const c = p.c + box.i0 * p.ldc + box.j0;
   const T* const a = p.a + box.i0 * p.ai + box.p0 * p.ap;
   const T* const b = p.b + box.j0 * p.bj + box.p0 * p.bp;
-  if (plan.form == Form::Dot) {
+  const bool outer = p.k == 1 && !plan.pack_b && p.beta == T(0) && bias == nullptr;
+  if (plan.form == Form::Dot || outer) {  // all of the box at once
     t.k = box.depth;
     t.a = a;
     t.b = b;
@@ -212,15 +213,7 @@ void compute_tile(const Problem<T>& p, const Plan& plan, const GemmMicro<T>& mic
     t.n = static_cast<int>(box.cols);
     t.beta = p.beta;
     t.bias = bias;
-    micro.dot(t);
-  } else if (p.k == 1 && !plan.pack_b && p.beta == T(0) && bias == nullptr) {
-    t.k = 1;
-    t.a = a;
-    t.b = b;
-    t.c = c;
-    t.m = static_cast<int>(box.rows);
-    t.n = static_cast<int>(box.cols);
-    micro.outer(t);
+    plan.form == Form::Dot ? micro.dot(t) : micro.outer(t);
   } else {
     // With few steps of k writing c sets the pace: a few rows at a time, each from end to end.
     const bool by_rows = !plan.pack_b && p.k <= kShallow;
